@@ -1,0 +1,1 @@
+//! Athena's SQL on DataFusion: dialect, statement layer, function library.

@@ -1,0 +1,1 @@
+//! Session, catalogs, pushdown planner, execution.

@@ -1,0 +1,1 @@
+//! Files and objects: local paths and S3.

@@ -1,0 +1,1 @@
+//! A small relational algebra and its exact rendering to remote SQL dialects.

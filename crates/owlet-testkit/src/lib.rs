@@ -1,0 +1,1 @@
+//! Test data, differential fuzzer and benchmarks (not shipped).
