@@ -1,1 +1,26 @@
 //! The contract between the engine and every source.
+//!
+//! A [`Connector`] describes its catalog ([`metadata`]), turns a [`ScanRequest`] into a [`ScanPlan`] of plain
+//! data, and opens the plan's splits as streams of Arrow batches while it records its [`work`].
+//! This crate must never know a concrete source, SQL text or a server.
+
+pub mod connector;
+pub mod error;
+pub mod expression;
+pub mod literal;
+pub mod metadata;
+pub mod scan;
+pub mod work;
+
+pub use connector::{BatchStream, Connector, Health};
+pub use error::{ConnectorError, ErrorCategory, Result};
+pub use expression::{
+    ArithmeticOperator, CastFailure, ColumnReference, CompareOperator, Expression, NullsOrder, SortDirection,
+    SortKey, Truth,
+};
+pub use literal::{Literal, LiteralValue};
+pub use metadata::{
+    Collation, ColumnMetadata, ColumnStatistics, RowCount, TableKind, TableMetadata, TableSummary,
+};
+pub use scan::{CostEstimate, Exactness, ScanContext, ScanPlan, ScanRequest, Split};
+pub use work::{Budget, QueryWork, ScanDescription, SourceWork, WorkRecorder, WorkReport};

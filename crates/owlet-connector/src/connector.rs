@@ -1,0 +1,80 @@
+//! The trait every source implements. Must never know how plans are made or results are shown.
+
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use futures::Stream;
+
+use crate::error::Result;
+use crate::metadata::{TableMetadata, TableSummary};
+use crate::scan::{ScanContext, ScanPlan, ScanRequest};
+
+/// Batches of one split. Dropping the stream stops the work at the source (a server-side cancel, not only a
+/// closed socket).
+pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
+
+/// One configured source: a catalog of schemas of tables.
+///
+/// Constructing a connector does no I/O; the first method that needs the source opens it. All methods are
+/// safe to call concurrently.
+#[async_trait]
+pub trait Connector: Debug + Send + Sync {
+    /// Name of the catalog this connector serves, as configured.
+    fn catalog(&self) -> &str;
+
+    /// The `connector = "…"` word of the configuration, e.g. `postgres`.
+    fn kind(&self) -> &'static str;
+
+    /// Schema names in the source's own spelling.
+    async fn schemas(&self) -> Result<Vec<String>>;
+
+    /// Tables and views of one schema (source spelling).
+    async fn tables(&self, schema: &str) -> Result<Vec<TableSummary>>;
+
+    /// Metadata of one table. `schema` and `table` are matched exactly first, then ignoring case when exactly
+    /// one name matches; `Ok(None)` when nothing matches, an error when several names match only by case.
+    async fn table(&self, schema: &str, table: &str) -> Result<Option<Arc<TableMetadata>>>;
+
+    /// Metadata of every table of a schema, for `information_schema.columns`. Sources with a bulk catalog
+    /// query override this.
+    async fn describe_schema(&self, schema: &str) -> Result<Vec<Arc<TableMetadata>>> {
+        let mut described = Vec::new();
+        for summary in self.tables(schema).await? {
+            if let Some(metadata) = self.table(schema, &summary.name).await? {
+                described.push(metadata);
+            }
+        }
+        Ok(described)
+    }
+
+    /// Decides access path, splits and the exactness of every filter. Reads metadata only, never table data.
+    async fn plan_scan(&self, request: &ScanRequest) -> Result<ScanPlan>;
+
+    /// Starts reading one split of a plan made by this connector (possibly in another process, from the same
+    /// configuration). Returns at once; I/O begins when the stream is first polled.
+    fn open(&self, plan: &ScanPlan, split: usize, context: ScanContext) -> BatchStream;
+
+    /// Reachability, version and rights, for `owlet doctor`. Never fails: problems are part of the answer.
+    async fn health(&self) -> Health;
+}
+
+/// What `owlet doctor` prints for one source.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The source answered and the configured identity may read.
+    pub healthy: bool,
+    /// Server version or a similar one-word fact; empty when unknown.
+    pub version: String,
+    /// What the identity may do, e.g. `read-only`; empty when unknown.
+    pub rights: String,
+    /// Round trip of one trivial request on an open connection.
+    pub latency: Option<Duration>,
+    /// What is wrong (empty when healthy; warnings are allowed on a healthy source).
+    pub problem: String,
+    /// What to do about it.
+    pub fix: String,
+}

@@ -1,0 +1,255 @@
+//! What a query makes its sources do: counters while it runs, limits, and the report afterwards.
+//! Must never know a source.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ConnectorError, Result};
+
+/// Limits of one query over all its sources; `None` is unlimited.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// DynamoDB read capacity units.
+    pub max_rcu: Option<f64>,
+    /// Bytes received from all sources.
+    pub max_bytes: Option<u64>,
+    /// Rows received from all sources.
+    pub max_rows: Option<u64>,
+}
+
+/// Counters of a whole query. Cheap to share; connectors see only their [`WorkRecorder`].
+#[derive(Debug)]
+pub struct QueryWork {
+    budget: Budget,
+    started: Instant,
+    total_rows: AtomicU64,
+    total_bytes: AtomicU64,
+    total_milli_rcu: AtomicU64,
+    sources: Mutex<Vec<Arc<WorkRecorder>>>,
+}
+
+/// Counters of one scan (one source entry of the work report).
+#[derive(Debug)]
+pub struct WorkRecorder {
+    query: Arc<QueryWork>,
+    catalog: String,
+    table: String,
+    access: Mutex<String>,
+    remote: Mutex<String>,
+    rcu_estimated: Option<f64>,
+    requests: AtomicU64,
+    rows_read: AtomicU64,
+    rows_returned: AtomicU64,
+    bytes: AtomicU64,
+    milli_rcu: AtomicU64,
+    counts_rcu: bool,
+    first_poll: Mutex<Option<Instant>>,
+    busy_until: Mutex<Option<Instant>>,
+}
+
+/// The work report of a query; its JSON form is a contract (`owlet query --work`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkReport {
+    /// Wall time since the query was submitted.
+    pub elapsed_ms: f64,
+    /// Rows of the result.
+    pub rows: u64,
+    /// Highest memory use of the process (resident set) seen during the query.
+    pub peak_memory_bytes: u64,
+    /// One entry a scan.
+    pub sources: Vec<SourceWork>,
+}
+
+/// What one scan made its source do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceWork {
+    /// Catalog name.
+    pub catalog: String,
+    /// Table or tables, e.g. `public.orders, public.customer`.
+    pub table: String,
+    /// Access path.
+    pub access: String,
+    /// What the source was asked.
+    pub remote: String,
+    /// Requests sent (statements, HTTP calls).
+    pub requests: u64,
+    /// Rows or items the source read to answer, where it tells (else equal to `rows_returned`).
+    pub rows_read: u64,
+    /// Rows received from the source.
+    pub rows_returned: u64,
+    /// Payload bytes received.
+    pub bytes: u64,
+    /// DynamoDB read capacity units estimated before; null for other sources.
+    pub rcu_estimated: Option<f64>,
+    /// DynamoDB read capacity units consumed; null for other sources.
+    pub rcu_consumed: Option<f64>,
+    /// From the first request to the last byte.
+    pub ms: f64,
+}
+
+/// What a recorder is for.
+#[derive(Debug, Clone, Default)]
+pub struct ScanDescription {
+    /// Catalog name.
+    pub catalog: String,
+    /// Table or tables.
+    pub table: String,
+    /// Access path.
+    pub access: String,
+    /// What the source is asked.
+    pub remote: String,
+    /// Estimated RCU; `Some` marks a source that counts RCU.
+    pub rcu_estimated: Option<f64>,
+}
+
+impl QueryWork {
+    /// Starts counting now.
+    pub fn new(budget: Budget) -> Arc<Self> {
+        Arc::new(Self {
+            budget,
+            started: Instant::now(),
+            total_rows: AtomicU64::new(0),
+            total_bytes: AtomicU64::new(0),
+            total_milli_rcu: AtomicU64::new(0),
+            sources: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The limits.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Adds an entry for one scan.
+    pub fn recorder(self: &Arc<Self>, scan: ScanDescription) -> Arc<WorkRecorder> {
+        let recorder = Arc::new(WorkRecorder {
+            query: Arc::clone(self),
+            catalog: scan.catalog,
+            table: scan.table,
+            access: Mutex::new(scan.access),
+            remote: Mutex::new(scan.remote),
+            counts_rcu: scan.rcu_estimated.is_some(),
+            rcu_estimated: scan.rcu_estimated,
+            requests: AtomicU64::new(0),
+            rows_read: AtomicU64::new(0),
+            rows_returned: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            milli_rcu: AtomicU64::new(0),
+            first_poll: Mutex::new(None),
+            busy_until: Mutex::new(None),
+        });
+        lock(&self.sources).push(Arc::clone(&recorder));
+        recorder
+    }
+
+    /// The entries so far; also valid while the query runs (progress).
+    pub fn sources(&self) -> Vec<SourceWork> {
+        lock(&self.sources).iter().map(|recorder| recorder.snapshot()).collect()
+    }
+}
+
+impl WorkRecorder {
+    /// Counts one request to the source.
+    pub fn add_request(&self) {
+        self.touch();
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts rows the source says it read to answer (e.g. DynamoDB's `ScannedCount`).
+    pub fn add_rows_read(&self, rows: u64) {
+        self.rows_read.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Counts rows received; an error when the query's row budget is used up.
+    pub fn add_rows_returned(&self, rows: u64) -> Result<()> {
+        self.touch();
+        self.rows_returned.fetch_add(rows, Ordering::Relaxed);
+        let total = self.query.total_rows.fetch_add(rows, Ordering::Relaxed) + rows;
+        match self.query.budget.max_rows {
+            Some(allowed) if total > allowed => Err(exceeded("max_rows", allowed, total)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts payload bytes received; an error when the query's byte budget is used up.
+    pub fn add_bytes(&self, bytes: u64) -> Result<()> {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let total = self.query.total_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        match self.query.budget.max_bytes {
+            Some(allowed) if total > allowed => Err(exceeded("max_bytes", allowed, total)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts consumed read capacity units; an error when the query's RCU budget is used up.
+    pub fn add_rcu(&self, rcu: f64) -> Result<()> {
+        let milli = (rcu * 1000.0).round() as u64;
+        self.milli_rcu.fetch_add(milli, Ordering::Relaxed);
+        let total = (self.query.total_milli_rcu.fetch_add(milli, Ordering::Relaxed) + milli) as f64 / 1000.0;
+        match self.query.budget.max_rcu {
+            Some(allowed) if total > allowed => Err(exceeded("max_rcu", allowed, total)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Read capacity units left in the query's budget.
+    pub fn rcu_left(&self) -> Option<f64> {
+        let used = self.query.total_milli_rcu.load(Ordering::Relaxed) as f64 / 1000.0;
+        self.query.budget.max_rcu.map(|allowed| (allowed - used).max(0.0))
+    }
+
+    /// Replaces access path and remote text once they are known (a dynamic filter may change both).
+    pub fn set_access(&self, access: impl Into<String>, remote: impl Into<String>) {
+        *lock(&self.access) = access.into();
+        *lock(&self.remote) = remote.into();
+    }
+
+    /// The entry so far.
+    pub fn snapshot(&self) -> SourceWork {
+        let rows_returned = self.rows_returned.load(Ordering::Relaxed);
+        let busy = match (*lock(&self.first_poll), *lock(&self.busy_until)) {
+            (Some(first), Some(last)) => last.duration_since(first).as_secs_f64() * 1000.0,
+            _ => 0.0,
+        };
+        SourceWork {
+            catalog: self.catalog.clone(),
+            table: self.table.clone(),
+            access: lock(&self.access).clone(),
+            remote: lock(&self.remote).clone(),
+            requests: self.requests.load(Ordering::Relaxed),
+            rows_read: self.rows_read.load(Ordering::Relaxed).max(rows_returned),
+            rows_returned,
+            bytes: self.bytes.load(Ordering::Relaxed),
+            rcu_estimated: self.rcu_estimated,
+            rcu_consumed: self.counts_rcu.then(|| self.milli_rcu.load(Ordering::Relaxed) as f64 / 1000.0),
+            ms: busy,
+        }
+    }
+
+    fn touch(&self) {
+        let now = Instant::now();
+        lock(&self.first_poll).get_or_insert(now);
+        *lock(&self.busy_until) = Some(now);
+    }
+}
+
+fn exceeded(limit: &str, allowed: impl std::fmt::Display, used: impl std::fmt::Display) -> ConnectorError {
+    ConnectorError::BudgetExceeded {
+        limit: limit.to_owned(),
+        allowed: allowed.to_string(),
+        situation: format!("the query has used {used}"),
+        hint: "narrow the query, or raise the limit".to_owned(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,73 @@
+//! Everything that can go wrong between SQL text and the last batch.
+
+use owlet_connector::{ConnectorError, ErrorCategory};
+use thiserror::Error;
+
+/// Result of engine operations.
+pub type Result<T, E = EngineError> = std::result::Result<T, E>;
+
+/// What happened, and what to do.
+#[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the fields are named in each message")]
+pub enum EngineError {
+    /// The text is not SQL we understand. `line` and `column` count from 1.
+    #[error("line {line}:{column}: {message}{}", hint_suffix(.hint))]
+    Syntax { line: u64, column: u64, message: String, hint: String },
+    /// The statement is understood but cannot be planned (unknown column, wrong types, …).
+    #[error("{}{message}{}", position_prefix(.position), hint_suffix(.hint))]
+    Plan { position: Option<(u64, u64)>, message: String, hint: String },
+    /// A table name does not resolve.
+    #[error("table {name} does not exist{}", hint_suffix(.hint))]
+    TableNotFound { name: String, hint: String },
+    /// A parameter is missing, unknown or of a wrong type.
+    #[error("parameter {name}: {message}")]
+    Parameter { name: String, message: String },
+    /// A source said no.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+    /// The query failed while running (division by zero, cast of a bad value, overflow, …).
+    #[error("{message}")]
+    Execution { message: String },
+    /// Memory and spill space are used up.
+    #[error("{message} (hint: raise [engine] memory_limit or give spill_dir more room)")]
+    ResourcesExhausted { message: String },
+    /// The query's own time limit.
+    #[error("the query did not finish within {seconds} s (hint: raise --timeout or narrow the query)")]
+    Timeout { seconds: f64 },
+    /// The query was cancelled.
+    #[error("the query was cancelled")]
+    Cancelled,
+    /// The engine's configuration cannot work.
+    #[error("{message}{}", hint_suffix(.hint))]
+    Configuration { message: String, hint: String },
+    /// A bug in Owlet.
+    #[error("internal error: {0}; please report it")]
+    Internal(String),
+}
+
+impl EngineError {
+    /// The class of this error.
+    pub fn category(&self) -> ErrorCategory {
+        match self {
+            Self::Syntax { .. }
+            | Self::Plan { .. }
+            | Self::TableNotFound { .. }
+            | Self::Parameter { .. }
+            | Self::Execution { .. }
+            | Self::ResourcesExhausted { .. }
+            | Self::Timeout { .. } => ErrorCategory::Query,
+            Self::Connector(error) => error.category(),
+            Self::Cancelled => ErrorCategory::Cancelled,
+            Self::Configuration { .. } => ErrorCategory::Configuration,
+            Self::Internal(_) => ErrorCategory::Internal,
+        }
+    }
+}
+
+fn hint_suffix(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!(" (hint: {hint})") }
+}
+
+fn position_prefix(position: &Option<(u64, u64)>) -> String {
+    position.map(|(line, column)| format!("line {line}:{column}: ")).unwrap_or_default()
+}
