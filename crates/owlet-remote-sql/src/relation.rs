@@ -84,6 +84,10 @@ pub struct RemoteTable {
     pub name: String,
     /// The columns read, in output order.
     pub columns: Vec<ColumnMetadata>,
+    /// A condition in the source's own SQL that makes this leaf one part of a split scan (a `ctid` or key range).
+    /// Set only by the source's own connector, from numbers it computed itself; the engine leaves it `None`.
+    #[serde(default)]
+    pub restriction: Option<String>,
 }
 
 /// An aggregate call.
