@@ -1,1 +1,25 @@
-//! Athena's SQL on DataFusion: dialect, statement layer, function library.
+//! Athena's SQL on DataFusion: dialect, statement layer, passes over the syntax tree, functions and rules.
+//! It must never know a source, a file or a network.
+
+mod arithmetic;
+mod dialect;
+mod errors;
+mod names;
+mod parameters;
+mod passes;
+mod patterns;
+mod session;
+mod source;
+mod statement;
+
+pub use arithmetic::check_arithmetic;
+pub use dialect::AthenaDialect;
+pub use errors::{SqlError, SqlErrorInfo, planning_error};
+pub use names::{display_name, display_names};
+pub use parameters::{ParameterUse, bind_parameters};
+pub use passes::files::{FILE_CATALOG, FILE_SCHEMA};
+pub use patterns::NamePattern;
+pub use session::{extend_state, session_config};
+pub use statement::{
+    ExplainFormat, ExplainMode, ExplainType, ParsedStatement, StatementKind, parse,
+};

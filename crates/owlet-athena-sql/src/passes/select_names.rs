@@ -1,0 +1,143 @@
+//! Gives every select item a name that is unique in its list, so that DataFusion accepts duplicate and unnamed
+//! columns. It must never know the columns of a table.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Expr, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Statement, VisitMut,
+    VisitorMut,
+};
+
+use crate::names;
+
+/// Renames clashing and unnamed select items of every query in the statement.
+pub(crate) fn apply(statement: &mut Statement) {
+    let mut namer = Namer::default();
+    if let Statement::Query(query) = statement {
+        namer.separate_from_wildcards(query);
+    }
+    let _ = statement.visit(&mut namer);
+}
+
+#[derive(Default)]
+struct Namer {
+    counter: usize,
+}
+
+impl VisitorMut for Namer {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let mut uses: HashMap<String, usize> = HashMap::new();
+        for name in select.projection.iter().filter_map(item_name) {
+            *uses.entry(name.value.clone()).or_default() += 1;
+        }
+        for item in &mut select.projection {
+            let internal = match item_name(item) {
+                None if is_wildcard(item) => continue,
+                None => names::unnamed(self.next()),
+                Some(name) if uses.get(&name.value).is_some_and(|count| *count > 1) => {
+                    let name = name.value.clone();
+                    names::duplicate_name(&name, self.next())
+                }
+                Some(_) => continue,
+            };
+            rename(item, internal);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Namer {
+    fn next(&mut self) -> usize {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// `SELECT *, upper(id) AS id`: at the top nobody but ORDER BY refers to output names, so items beside a
+    /// wildcard can all be renamed; further down an outer query needs their names.
+    fn separate_from_wildcards(&mut self, query: &mut Query) {
+        let Some(select) = first_select(&mut query.body) else {
+            return;
+        };
+        if !select.projection.iter().any(is_wildcard) {
+            return;
+        }
+        let mut renamed: HashMap<String, Option<String>> = HashMap::new();
+        for item in &mut select.projection {
+            let Some(name) = item_name(item).map(|name| name.value.clone()) else {
+                continue;
+            };
+            let internal = names::duplicate_name(&name, self.next());
+            rename(item, internal.clone());
+            renamed
+                .entry(name)
+                .and_modify(|clash| *clash = None)
+                .or_insert(Some(internal));
+        }
+        if let Some(order_by) = &mut query.order_by {
+            follow_renames(order_by, &renamed);
+        }
+    }
+}
+
+fn first_select(body: &mut SetExpr) -> Option<&mut Select> {
+    match body {
+        SetExpr::Select(select) => Some(select),
+        SetExpr::Query(query) => first_select(&mut query.body),
+        SetExpr::SetOperation { left, .. } => first_select(left),
+        _ => None,
+    }
+}
+
+fn follow_renames(order_by: &mut OrderBy, renamed: &HashMap<String, Option<String>>) {
+    let OrderByKind::Expressions(expressions) = &mut order_by.kind else {
+        return;
+    };
+    for key in expressions {
+        if let Expr::Identifier(name) = &mut key.expr
+            && let Some(Some(internal)) = renamed.get(&name.value)
+        {
+            name.value.clone_from(internal);
+            name.quote_style = Some('"');
+        }
+    }
+}
+
+fn is_wildcard(item: &SelectItem) -> bool {
+    matches!(
+        item,
+        SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
+    )
+}
+
+/// The output name of a select item, if it has one of its own.
+pub(crate) fn item_name(item: &SelectItem) -> Option<&Ident> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(alias),
+        SelectItem::UnnamedExpr(expression) => expression_name(expression),
+        _ => None,
+    }
+}
+
+fn expression_name(expression: &Expr) -> Option<&Ident> {
+    match expression {
+        Expr::Identifier(name) => Some(name),
+        Expr::CompoundIdentifier(parts) => parts.last(),
+        Expr::Nested(inner) => expression_name(inner),
+        _ => None,
+    }
+}
+
+fn rename(item: &mut SelectItem, internal: String) {
+    let alias = Ident::with_quote('"', internal);
+    match item {
+        SelectItem::UnnamedExpr(expression) => {
+            let expr = std::mem::replace(expression, Expr::Identifier(alias.clone()));
+            *item = SelectItem::ExprWithAlias { expr, alias };
+        }
+        SelectItem::ExprWithAlias { alias: old, .. } => *old = alias,
+        _ => {}
+    }
+}

