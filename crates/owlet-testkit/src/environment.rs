@@ -1,0 +1,81 @@
+//! Where the test servers are, and databases of one's own on them. Must never start a server.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio_postgres::{Client, NoTls};
+
+use crate::Result;
+
+/// Reads a variable that `cargo xtask` sets.
+///
+/// # Panics
+/// When it is missing: a test without its server has not run, so it must not pass.
+pub fn required(name: &str) -> String {
+    match std::env::var(name) {
+        Ok(value) => value,
+        Err(_) => panic!("{name} is not set: run me through `cargo xtask test`"),
+    }
+}
+
+/// A PostgreSQL database that exists as long as this value is not dropped with [`PostgresDatabase::drop_database`].
+#[derive(Debug)]
+pub struct PostgresDatabase {
+    name: String,
+    server: String,
+}
+
+impl PostgresDatabase {
+    /// Creates an empty database with a unique name; text orders by bytes unless a column says otherwise.
+    pub async fn create(purpose: &str) -> Result<Self> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let server = required("OWLET_TEST_POSTGRES_URL");
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{purpose}_{}_{number}", std::process::id());
+        let client = connect(&server).await?;
+        client
+            .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            .await?;
+        client
+            .batch_execute(&format!(
+                "CREATE DATABASE {name} TEMPLATE template0 LOCALE 'C.UTF-8'"
+            ))
+            .await?;
+        Ok(Self { name, server })
+    }
+
+    /// Connection URL of the database.
+    pub fn url(&self) -> String {
+        let base = self
+            .server
+            .rsplit_once('/')
+            .map_or(self.server.as_str(), |(base, _)| base);
+        format!("{base}/{}", self.name)
+    }
+
+    /// Opens a connection.
+    pub async fn connect(&self) -> Result<Client> {
+        connect(&self.url()).await
+    }
+
+    /// Removes the database, even while others are connected.
+    pub async fn drop_database(self) -> Result<()> {
+        let client = connect(&self.server).await?;
+        Ok(client
+            .batch_execute(&format!(
+                "DROP DATABASE IF EXISTS {} WITH (FORCE)",
+                self.name
+            ))
+            .await?)
+    }
+}
+
+/// Opens a connection whose driver runs in the background.
+pub async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            eprintln!("connection to the test server ended: {error}");
+        }
+    });
+    Ok(client)
+}

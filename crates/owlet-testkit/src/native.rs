@@ -1,0 +1,87 @@
+//! A source's own answers, as text. Must never know the engine.
+
+use std::path::Path;
+
+use rusqlite::types::ValueRef;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::Result;
+
+/// Rows as the source's own text; `None` is NULL.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NativeAnswer {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Rows in the order of the source.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// PostgreSQL's answer in its text format (ISO dates, shortest floats, UTC).
+pub async fn postgres(client: &Client, sql: &str) -> Result<NativeAnswer> {
+    let mut answer = NativeAnswer {
+        columns: Vec::new(),
+        rows: Vec::new(),
+    };
+    for message in client
+        .simple_query(sql)
+        .await
+        .map_err(|error| describe(&error))?
+    {
+        match message {
+            SimpleQueryMessage::RowDescription(columns) => {
+                answer.columns = columns
+                    .iter()
+                    .map(|column| column.name().to_owned())
+                    .collect();
+            }
+            SimpleQueryMessage::Row(row) => {
+                answer.rows.push(
+                    (0..row.len())
+                        .map(|index| row.get(index).map(str::to_owned))
+                        .collect(),
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(answer)
+}
+
+/// The server's sentence instead of the client's "db error".
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(server) => format!("{} ({})", server.message(), server.code().code()),
+        None => error.to_string(),
+    }
+}
+
+/// SQLite's answer; blobs as hexadecimal digits, reals in their shortest form.
+pub fn sqlite(path: &Path, sql: &str) -> Result<NativeAnswer> {
+    let connection =
+        rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut statement = connection.prepare(sql)?;
+    let columns: Vec<String> = statement
+        .column_names()
+        .iter()
+        .map(|name| (*name).to_owned())
+        .collect();
+    let width = columns.len();
+    let mut rows = Vec::new();
+    let mut cursor = statement.query([])?;
+    while let Some(row) = cursor.next()? {
+        let mut fields = Vec::with_capacity(width);
+        for index in 0..width {
+            fields.push(match row.get_ref(index)? {
+                ValueRef::Null => None,
+                ValueRef::Integer(value) => Some(value.to_string()),
+                ValueRef::Real(value) => Some(format!("{value:?}")),
+                ValueRef::Text(value) => Some(String::from_utf8_lossy(value).into_owned()),
+                ValueRef::Blob(value) => {
+                    Some(value.iter().map(|byte| format!("{byte:02x}")).collect())
+                }
+            });
+        }
+        rows.push(fields);
+    }
+    Ok(NativeAnswer { columns, rows })
+}
