@@ -1,0 +1,147 @@
+//! Join-made filters (`k IN (…)`, ranges) as the contract's plain expressions. What is not understood is left
+//! out: the join checks every row itself, so a dynamic filter only ever saves work.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CaseExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNullExpr,
+    Literal as PhysicalLiteral,
+};
+use datafusion::physical_expr::PhysicalExpr;
+use arrow::datatypes::SchemaRef;
+use owlet_connector::{ColumnReference, Expression};
+
+use crate::pushdown::translate::{compare_operator, is_text, literal};
+
+/// The conjuncts of a finished dynamic filter that can be said as plain expressions over `schema`.
+pub fn conjuncts(filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Vec<Expression> {
+    match superset(filter, schema) {
+        Some(expression) => expression.into_conjuncts(),
+        None => Vec::new(),
+    }
+}
+
+/// An expression that is true wherever `filter` is true; `None` when nothing useful is known.
+fn superset(filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Expression> {
+    if let Some(dynamic) = filter.downcast_ref::<DynamicFilterPhysicalExpr>() {
+        return superset(&dynamic.current().ok()?, schema);
+    }
+    if let Some(binary) = filter.downcast_ref::<BinaryExpr>() {
+        return binary_superset(binary, schema);
+    }
+    if let Some(list) = filter.downcast_ref::<InListExpr>() {
+        if list.negated() {
+            return None;
+        }
+        let items = list
+            .list()
+            .iter()
+            .map(|item| operand(item, schema))
+            .collect::<Option<Vec<_>>>()?
+            .into_iter()
+            .filter(|item| !matches!(item, Expression::Literal(literal) if literal.is_null()))
+            .collect();
+        return Some(Expression::InList {
+            expression: Box::new(operand(list.expr(), schema)?),
+            list: items,
+            negated: false,
+        });
+    }
+    if let Some(test) = filter.downcast_ref::<IsNullExpr>() {
+        return Some(Expression::IsNull(Box::new(operand(test.arg(), schema)?)));
+    }
+    if let Some(constant) = filter.downcast_ref::<PhysicalLiteral>() {
+        return match constant.value() {
+            datafusion::common::ScalarValue::Boolean(Some(true)) => None,
+            value => Some(Expression::Literal(literal(value).ok()?)),
+        };
+    }
+    if let Some(case) = filter.downcast_ref::<CaseExpr>() {
+        // Partitioned joins route by hash: a row passes if it passes any partition's filter.
+        let branches = case.when_then_expr().iter().map(|(_, then)| then).chain(case.else_expr());
+        let mut alternatives = Vec::new();
+        for branch in branches {
+            match superset(branch, schema)? {
+                Expression::Literal(constant) if is_false(&constant) => {}
+                other => alternatives.push(other),
+            }
+        }
+        return Some(union(alternatives));
+    }
+    None
+}
+
+fn binary_superset(binary: &BinaryExpr, schema: &SchemaRef) -> Option<Expression> {
+    match binary.op() {
+        Operator::And => match (superset(binary.left(), schema), superset(binary.right(), schema)) {
+            (Some(left), Some(right)) => Some(Expression::And(vec![left, right])),
+            (one, other) => one.or(other),
+        },
+        Operator::Or => {
+            let left = superset(binary.left(), schema)?;
+            let right = superset(binary.right(), schema)?;
+            Some(Expression::Or(vec![left, right]))
+        }
+        other => Some(Expression::Compare {
+            operator: compare_operator(*other)?,
+            left: Box::new(operand(binary.left(), schema)?),
+            right: Box::new(operand(binary.right(), schema)?),
+        }),
+    }
+}
+
+/// Joins alternatives; sets over the same column become one set, which key look-ups need.
+fn union(alternatives: Vec<Expression>) -> Expression {
+    let mut merged: Option<(Expression, Vec<Expression>)> = None;
+    for alternative in &alternatives {
+        let set = alternative.clone().into_conjuncts().into_iter().find_map(|conjunct| match conjunct {
+            Expression::InList { expression, list, negated: false } => Some((*expression, list)),
+            _ => None,
+        });
+        merged = match (merged, set) {
+            (None, Some(set)) => Some(set),
+            (Some((column, mut list)), Some((other, more))) if column == other => {
+                list.extend(more);
+                Some((column, list))
+            }
+            _ => return or(alternatives),
+        };
+    }
+    match merged {
+        Some((column, list)) => Expression::InList { expression: Box::new(column), list, negated: false },
+        None => or(alternatives),
+    }
+}
+
+fn or(mut alternatives: Vec<Expression>) -> Expression {
+    match alternatives.len() {
+        0 => Expression::Literal(owlet_connector::Literal::boolean(false)),
+        1 => alternatives.remove(0),
+        _ => Expression::Or(alternatives),
+    }
+}
+
+fn is_false(constant: &owlet_connector::Literal) -> bool {
+    constant.value == owlet_connector::LiteralValue::Boolean(false)
+}
+
+fn operand(expression: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Expression> {
+    if let Some(column) = expression.downcast_ref::<Column>() {
+        let field = schema.fields().get(column.index())?;
+        return Some(Expression::Column(ColumnReference {
+            index: column.index(),
+            name: field.name().clone(),
+            data_type: field.data_type().clone(),
+            nullable: field.is_nullable(),
+        }));
+    }
+    if let Some(constant) = expression.downcast_ref::<PhysicalLiteral>() {
+        return literal(constant.value()).ok().map(Expression::Literal);
+    }
+    if let Some(cast) = expression.downcast_ref::<CastExpr>() {
+        let inner = operand(cast.expr(), schema)?;
+        return (is_text(&inner.data_type()) && is_text(cast.cast_type())).then_some(inner);
+    }
+    None
+}
