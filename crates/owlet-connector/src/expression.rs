@@ -245,16 +245,33 @@ impl Expression {
         match self {
             Self::Column(_) | Self::Literal(_) => Vec::new(),
             Self::And(operands) | Self::Or(operands) => operands.iter().collect(),
-            Self::Not(operand) | Self::IsNull(operand) | Self::IsNotNull(operand) | Self::Negative(operand) => {
+            Self::Not(operand)
+            | Self::IsNull(operand)
+            | Self::IsNotNull(operand)
+            | Self::Negative(operand) => {
                 vec![operand]
             }
-            Self::Is { expression, .. } | Self::Cast { expression, .. } | Self::Field { expression, .. } => {
+            Self::Is { expression, .. }
+            | Self::Cast { expression, .. }
+            | Self::Field { expression, .. } => {
                 vec![expression]
             }
-            Self::Compare { left, right, .. } | Self::Arithmetic { left, right, .. } => vec![left, right],
-            Self::InList { expression, list, .. } => std::iter::once(&**expression).chain(list).collect(),
-            Self::Like { expression, pattern, .. } => vec![expression, pattern],
-            Self::Case { branches, otherwise, .. } => branches
+            Self::Compare { left, right, .. } | Self::Arithmetic { left, right, .. } => {
+                vec![left, right]
+            }
+            Self::InList {
+                expression, list, ..
+            } => std::iter::once(&**expression).chain(list).collect(),
+            Self::Like {
+                expression,
+                pattern,
+                ..
+            } => vec![expression, pattern],
+            Self::Case {
+                branches,
+                otherwise,
+                ..
+            } => branches
                 .iter()
                 .flat_map(|(condition, result)| [condition, result])
                 .chain(otherwise.as_deref())
@@ -280,10 +297,135 @@ impl Expression {
         found
     }
 
+    /// The same expression over other column positions; `None` when `position` does not know one of them.
+    pub fn map_columns(self, position: &dyn Fn(usize) -> Option<usize>) -> Option<Self> {
+        let boxed = |expression: Box<Self>| expression.map_columns(position).map(Box::new);
+        let all = |expressions: Vec<Self>| {
+            expressions
+                .into_iter()
+                .map(|expression| expression.map_columns(position))
+                .collect::<Option<Vec<_>>>()
+        };
+        Some(match self {
+            Self::Column(mut column) => {
+                column.index = position(column.index)?;
+                Self::Column(column)
+            }
+            Self::Literal(literal) => Self::Literal(literal),
+            Self::And(operands) => Self::And(all(operands)?),
+            Self::Or(operands) => Self::Or(all(operands)?),
+            Self::Not(operand) => Self::Not(boxed(operand)?),
+            Self::IsNull(operand) => Self::IsNull(boxed(operand)?),
+            Self::IsNotNull(operand) => Self::IsNotNull(boxed(operand)?),
+            Self::Negative(operand) => Self::Negative(boxed(operand)?),
+            Self::Is {
+                expression,
+                truth,
+                negated,
+            } => Self::Is {
+                expression: boxed(expression)?,
+                truth,
+                negated,
+            },
+            Self::Compare {
+                operator,
+                left,
+                right,
+            } => Self::Compare {
+                operator,
+                left: boxed(left)?,
+                right: boxed(right)?,
+            },
+            Self::InList {
+                expression,
+                list,
+                negated,
+            } => Self::InList {
+                expression: boxed(expression)?,
+                list: all(list)?,
+                negated,
+            },
+            Self::Like {
+                expression,
+                pattern,
+                escape,
+                negated,
+                case_insensitive,
+            } => Self::Like {
+                expression: boxed(expression)?,
+                pattern: boxed(pattern)?,
+                escape,
+                negated,
+                case_insensitive,
+            },
+            Self::Arithmetic {
+                operator,
+                left,
+                right,
+                data_type,
+            } => Self::Arithmetic {
+                operator,
+                left: boxed(left)?,
+                right: boxed(right)?,
+                data_type,
+            },
+            Self::Cast {
+                expression,
+                data_type,
+                on_failure,
+            } => Self::Cast {
+                expression: boxed(expression)?,
+                data_type,
+                on_failure,
+            },
+            Self::Case {
+                branches,
+                otherwise,
+                data_type,
+            } => Self::Case {
+                branches: branches
+                    .into_iter()
+                    .map(|(condition, result)| {
+                        Some((
+                            condition.map_columns(position)?,
+                            result.map_columns(position)?,
+                        ))
+                    })
+                    .collect::<Option<Vec<_>>>()?,
+                otherwise: match otherwise {
+                    Some(otherwise) => Some(boxed(otherwise)?),
+                    None => None,
+                },
+                data_type,
+            },
+            Self::Function {
+                name,
+                arguments,
+                data_type,
+            } => Self::Function {
+                name,
+                arguments: all(arguments)?,
+                data_type,
+            },
+            Self::Field {
+                expression,
+                name,
+                data_type,
+            } => Self::Field {
+                expression: boxed(expression)?,
+                name,
+                data_type,
+            },
+        })
+    }
+
     /// The conjuncts of a predicate, nested ANDs flattened.
     pub fn into_conjuncts(self) -> Vec<Expression> {
         match self {
-            Self::And(operands) => operands.into_iter().flat_map(Self::into_conjuncts).collect(),
+            Self::And(operands) => operands
+                .into_iter()
+                .flat_map(Self::into_conjuncts)
+                .collect(),
             other => vec![other],
         }
     }

@@ -15,8 +15,8 @@ pub mod work;
 pub use connector::{BatchStream, Connector, Health};
 pub use error::{ConnectorError, ErrorCategory, Result};
 pub use expression::{
-    ArithmeticOperator, CastFailure, ColumnReference, CompareOperator, Expression, NullsOrder, SortDirection,
-    SortKey, Truth,
+    ArithmeticOperator, CastFailure, ColumnReference, CompareOperator, Expression, NullsOrder,
+    SortDirection, SortKey, Truth,
 };
 pub use literal::{Literal, LiteralValue};
 pub use metadata::{

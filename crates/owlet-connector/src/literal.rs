@@ -42,27 +42,42 @@ pub enum LiteralValue {
 impl Literal {
     /// A text constant (`Utf8`).
     pub fn text(value: impl Into<String>) -> Self {
-        Self { value: LiteralValue::Text(value.into()), data_type: DataType::Utf8 }
+        Self {
+            value: LiteralValue::Text(value.into()),
+            data_type: DataType::Utf8,
+        }
     }
 
     /// A 64-bit integer constant.
     pub fn int64(value: i64) -> Self {
-        Self { value: LiteralValue::Integer(value.into()), data_type: DataType::Int64 }
+        Self {
+            value: LiteralValue::Integer(value.into()),
+            data_type: DataType::Int64,
+        }
     }
 
     /// A double constant.
     pub fn float64(value: f64) -> Self {
-        Self { value: LiteralValue::Float(value), data_type: DataType::Float64 }
+        Self {
+            value: LiteralValue::Float(value),
+            data_type: DataType::Float64,
+        }
     }
 
     /// A boolean constant.
     pub fn boolean(value: bool) -> Self {
-        Self { value: LiteralValue::Boolean(value), data_type: DataType::Boolean }
+        Self {
+            value: LiteralValue::Boolean(value),
+            data_type: DataType::Boolean,
+        }
     }
 
     /// A typed NULL.
     pub fn null(data_type: DataType) -> Self {
-        Self { value: LiteralValue::Null, data_type }
+        Self {
+            value: LiteralValue::Null,
+            data_type,
+        }
     }
 
     /// True for a typed NULL.

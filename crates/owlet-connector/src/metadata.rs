@@ -123,7 +123,11 @@ impl RowCount {
 
 impl ColumnMetadata {
     /// A nullable column whose SQL name is the lower-cased source name.
-    pub fn new(source_name: impl Into<String>, data_type: DataType, native_type: impl Into<String>) -> Self {
+    pub fn new(
+        source_name: impl Into<String>,
+        data_type: DataType,
+        native_type: impl Into<String>,
+    ) -> Self {
         let source_name = source_name.into();
         Self {
             name: source_name.to_lowercase(),
@@ -148,7 +152,12 @@ impl ColumnMetadata {
 impl TableMetadata {
     /// The Arrow schema of all columns.
     pub fn arrow_schema(&self) -> SchemaRef {
-        Arc::new(Schema::new(self.columns.iter().map(ColumnMetadata::field).collect::<Vec<_>>()))
+        Arc::new(Schema::new(
+            self.columns
+                .iter()
+                .map(ColumnMetadata::field)
+                .collect::<Vec<_>>(),
+        ))
     }
 
     /// Gives columns whose names differ only by case unique SQL names (see [`ColumnMetadata::name`]).

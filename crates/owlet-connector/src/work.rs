@@ -152,7 +152,10 @@ impl QueryWork {
 
     /// The entries so far; also valid while the query runs (progress).
     pub fn sources(&self) -> Vec<SourceWork> {
-        lock(&self.sources).iter().map(|recorder| recorder.snapshot()).collect()
+        lock(&self.sources)
+            .iter()
+            .map(|recorder| recorder.snapshot())
+            .collect()
     }
 }
 
@@ -193,7 +196,12 @@ impl WorkRecorder {
     pub fn add_rcu(&self, rcu: f64) -> Result<()> {
         let milli = (rcu * 1000.0).round() as u64;
         self.milli_rcu.fetch_add(milli, Ordering::Relaxed);
-        let total = (self.query.total_milli_rcu.fetch_add(milli, Ordering::Relaxed) + milli) as f64 / 1000.0;
+        let total = (self
+            .query
+            .total_milli_rcu
+            .fetch_add(milli, Ordering::Relaxed)
+            + milli) as f64
+            / 1000.0;
         match self.query.budget.max_rcu {
             Some(allowed) if total > allowed => Err(exceeded("max_rcu", allowed, total)),
             _ => Ok(()),
@@ -203,7 +211,10 @@ impl WorkRecorder {
     /// Read capacity units left in the query's budget.
     pub fn rcu_left(&self) -> Option<f64> {
         let used = self.query.total_milli_rcu.load(Ordering::Relaxed) as f64 / 1000.0;
-        self.query.budget.max_rcu.map(|allowed| (allowed - used).max(0.0))
+        self.query
+            .budget
+            .max_rcu
+            .map(|allowed| (allowed - used).max(0.0))
     }
 
     /// Replaces access path and remote text once they are known (a dynamic filter may change both).
@@ -229,7 +240,9 @@ impl WorkRecorder {
             rows_returned,
             bytes: self.bytes.load(Ordering::Relaxed),
             rcu_estimated: self.rcu_estimated,
-            rcu_consumed: self.counts_rcu.then(|| self.milli_rcu.load(Ordering::Relaxed) as f64 / 1000.0),
+            rcu_consumed: self
+                .counts_rcu
+                .then(|| self.milli_rcu.load(Ordering::Relaxed) as f64 / 1000.0),
             ms: busy,
         }
     }
@@ -241,7 +254,11 @@ impl WorkRecorder {
     }
 }
 
-fn exceeded(limit: &str, allowed: impl std::fmt::Display, used: impl std::fmt::Display) -> ConnectorError {
+fn exceeded(
+    limit: &str,
+    allowed: impl std::fmt::Display,
+    used: impl std::fmt::Display,
+) -> ConnectorError {
     ConnectorError::BudgetExceeded {
         limit: limit.to_owned(),
         allowed: allowed.to_string(),
@@ -251,5 +268,7 @@ fn exceeded(limit: &str, allowed: impl std::fmt::Display, used: impl std::fmt::D
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

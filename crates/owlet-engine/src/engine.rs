@@ -1,15 +1,33 @@
-//! The engine: configuration, catalogs, entry points.
+//! The engine: configuration, catalogs, entry points. Planning goes dialect → DataFusion's optimizer → pushdown →
+//! physical plan; nothing is opened for a source that a statement does not name.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use datafusion::common::TableReference;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::sql::parser::Statement;
 use indexmap::IndexMap;
-use owlet_connector::{Connector, TableMetadata, TableSummary};
+use owlet_athena_sql::{ExplainFormat, ExplainMode, ExplainType, ParsedStatement, StatementKind};
+use owlet_connector::{Budget, Connector, TableMetadata, TableSummary};
 use owlet_object::ObjectConnector;
 use owlet_remote_sql::SqlConnector;
 
+use crate::catalogs::{NO_CATALOG, QueryCatalogs, default_schema};
 use crate::error::{EngineError, Result};
-use crate::query::{PlannedQuery, QueryOptions};
+use crate::explain::Explanation;
+use crate::pushdown::PushdownPlanner;
+use crate::query::{PlannedQuery, QueryOptions, Work};
+use crate::rows::TextRows;
+use crate::scan::QueryRun;
+use crate::scan::node::{RemoteScan, RemoteScanPlanner};
+use crate::session;
+
+/// The catalog that names without one belong to when several are configured and one has this name.
+const ATHENA_DEFAULT_CATALOG: &str = "awsdatacatalog";
 
 /// Resources of one engine; all queries share them.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +92,14 @@ pub struct EngineBuilder {
 /// Plans and runs queries. Cheap to clone and share.
 #[derive(Debug, Clone)]
 pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: EngineConfig,
     sources: Arc<IndexMap<String, Source>>,
+    session: OnceLock<Arc<SessionState>>,
 }
 
 impl EngineBuilder {
@@ -86,28 +111,47 @@ impl EngineBuilder {
 
     /// The engine. Fails when the configuration cannot work.
     pub fn build(self) -> Result<Engine> {
-        let _ = self.config;
-        Ok(Engine { sources: Arc::new(self.sources) })
+        if self.config.memory_limit == Some(0) {
+            return Err(EngineError::Configuration {
+                message: "memory_limit is 0".to_owned(),
+                hint: "give at least some megabytes, e.g. \"512MB\"".to_owned(),
+            });
+        }
+        let inner = Inner {
+            config: self.config,
+            sources: Arc::new(self.sources),
+            session: OnceLock::new(),
+        };
+        Ok(Engine {
+            inner: Arc::new(inner),
+        })
     }
 }
 
 impl Engine {
     /// Starts a builder.
     pub fn builder(config: EngineConfig) -> EngineBuilder {
-        EngineBuilder { config, sources: IndexMap::new() }
+        EngineBuilder {
+            config,
+            sources: IndexMap::new(),
+        }
     }
 
     /// All catalogs in configuration order.
     pub fn catalogs(&self) -> Vec<CatalogInfo> {
-        self.sources
+        self.inner
+            .sources
             .iter()
-            .map(|(name, source)| CatalogInfo { name: name.clone(), kind: source.connector().kind() })
+            .map(|(name, source)| CatalogInfo {
+                name: name.clone(),
+                kind: source.connector().kind(),
+            })
             .collect()
     }
 
     /// A catalog's connector, e.g. for `doctor`.
     pub fn source(&self, catalog: &str) -> Option<Source> {
-        self.sources.get(&catalog.to_lowercase()).cloned()
+        self.inner.sources.get(&catalog.to_lowercase()).cloned()
     }
 
     /// Schemas of a catalog.
@@ -122,20 +166,321 @@ impl Engine {
 
     /// Resolves `[catalog.][schema.]table` with the engine's defaults and describes it.
     pub async fn describe(&self, name: &str) -> Result<(TableName, Arc<TableMetadata>)> {
-        Err(EngineError::TableNotFound { name: name.to_owned(), hint: String::new() })
+        self.describe_with(name, &QueryOptions::default()).await
+    }
+
+    pub(crate) async fn describe_with(
+        &self,
+        name: &str,
+        options: &QueryOptions,
+    ) -> Result<(TableName, Arc<TableMetadata>)> {
+        for candidate in self.interpretations(name, options)? {
+            let Some(source) = self.source(&candidate.catalog) else {
+                continue;
+            };
+            let found = source
+                .connector()
+                .table(&candidate.schema, &candidate.table)
+                .await?;
+            if let Some(metadata) = found {
+                return Ok((candidate, metadata));
+            }
+        }
+        Err(self.table_not_found(name))
+    }
+
+    /// What a dotted name may mean, best first.
+    fn interpretations(&self, name: &str, options: &QueryOptions) -> Result<Vec<TableName>> {
+        let usual = |catalog: &str| self.default_schema(catalog, options);
+        let full = |catalog: &str, schema: &str, table: &str| TableName {
+            catalog: catalog.to_lowercase(),
+            schema: schema.to_owned(),
+            table: table.to_owned(),
+        };
+        let default = self.default_catalog(options);
+        let meanings = match TableReference::parse_str(name) {
+            TableReference::Bare { table } => default
+                .iter()
+                .map(|catalog| full(catalog, &usual(catalog), &table))
+                .collect(),
+            TableReference::Partial { schema, table } => {
+                let in_default = default.iter().map(|catalog| full(catalog, &schema, &table));
+                let as_catalog = self
+                    .source(&schema)
+                    .map(|source| full(&schema, default_schema(source.connector().kind()), &table));
+                in_default.chain(as_catalog).collect()
+            }
+            TableReference::Full {
+                catalog,
+                schema,
+                table,
+            } => {
+                self.known(&catalog)?;
+                vec![full(&catalog, &schema, &table)]
+            }
+        };
+        Ok(meanings)
     }
 
     /// Parses, resolves, plans and pushes down one statement. Reads metadata of the named sources only.
     pub async fn plan(&self, sql: &str, options: &QueryOptions) -> Result<PlannedQuery> {
-        let _ = (sql, options);
-        Err(EngineError::Internal("planning is not there yet".to_owned()))
+        let parsed =
+            owlet_athena_sql::parse(sql).map_err(|error| EngineError::from_sql(error, sql))?;
+        let work = Work::new(options.budget.clone());
+        if let Some(rows) = self.metadata_rows(&parsed.statement, options).await? {
+            return Ok(PlannedQuery::of_rows(
+                rows,
+                Explanation::trivial("Metadata"),
+                work,
+            ));
+        }
+        let ParsedStatement {
+            statement,
+            table_spellings,
+            ..
+        } = parsed;
+        match statement {
+            StatementKind::Explain {
+                mode,
+                explain_type,
+                format,
+                inner,
+            } => {
+                let planned = self
+                    .plan_statement(sql, *inner, table_spellings, options, work.clone())
+                    .await?;
+                explained(planned, mode, explain_type, format).await
+            }
+            StatementKind::Query(statement) => {
+                self.plan_statement(sql, *statement, table_spellings, options, work)
+                    .await
+            }
+            other => Err(EngineError::Internal(format!(
+                "statement {other:?} has no answer"
+            ))),
+        }
+    }
+
+    async fn plan_statement(
+        &self,
+        sql: &str,
+        statement: Statement,
+        table_spellings: std::collections::HashMap<String, Vec<String>>,
+        options: &QueryOptions,
+        work: Work,
+    ) -> Result<PlannedQuery> {
+        let failed = |error| EngineError::from_datafusion(&error, sql);
+        let template = self.session()?;
+        let default_catalog = self.default_catalog(options);
+        let catalogs = QueryCatalogs::new(
+            Arc::clone(&self.inner.sources),
+            default_catalog.clone(),
+            table_spellings,
+            Arc::clone(&template),
+            Arc::from(sql.to_lowercase()),
+        );
+        let catalog = default_catalog.unwrap_or_else(|| NO_CATALOG.to_owned());
+        let schema = self.default_schema(&catalog, options);
+        let mut state = template.as_ref().clone();
+        state.config_mut().options_mut().catalog.default_catalog = catalog;
+        state.config_mut().options_mut().catalog.default_schema = schema;
+        let mut state = SessionStateBuilder::new_from_existing(state)
+            .with_catalog_list(Arc::new(catalogs))
+            .build();
+        let plan = state
+            .statement_to_plan(statement)
+            .await
+            .map_err(|error| self.planning_failed(&error, sql))?;
+        let parameters = &options.parameters;
+        let plan =
+            owlet_athena_sql::bind_parameters(plan, &parameters.positional, &parameters.named)
+                .map_err(|error| EngineError::from_sql(error, sql))?;
+        let names = owlet_athena_sql::display_names(plan.schema());
+        let ordered = is_ordered(&plan);
+        let optimized = state.optimize(&plan).map_err(failed)?;
+        let target_partitions = state.config().target_partitions();
+        let pushdown = PushdownPlanner {
+            pushdown: options.pushdown,
+            target_partitions,
+        };
+        let rewritten = pushdown.rewrite(optimized).await.map_err(failed)?;
+        if reads_remotely(&rewritten) {
+            // Filters of top-N and aggregates never complete before their input yields: a scan that waits for
+            // join filters must not be handed those.
+            let optimizer = &mut state.config_mut().options_mut().optimizer;
+            optimizer.enable_topk_dynamic_filter_pushdown = false;
+            optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        }
+        let run = QueryRun {
+            work: Arc::clone(&work.work),
+            cancellation: work.cancellation.clone(),
+        };
+        let scans = RemoteScanPlanner {
+            run,
+            target_partitions,
+        };
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(scans)]);
+        let physical: Arc<dyn ExecutionPlan> = planner
+            .create_physical_plan(&rewritten, &state)
+            .await
+            .map_err(failed)?;
+        Ok(PlannedQuery::of_plan(
+            physical,
+            state.task_ctx(),
+            names,
+            ordered,
+            options,
+            work,
+            sql,
+        ))
+    }
+
+    fn planning_failed(
+        &self,
+        error: &datafusion::common::DataFusionError,
+        sql: &str,
+    ) -> EngineError {
+        let mapped = EngineError::from_datafusion(error, sql);
+        let EngineError::Plan { message, .. } = &mapped else {
+            return mapped;
+        };
+        let Some(name) = message
+            .split_once("table '")
+            .and_then(|(_, rest)| rest.split_once("' not found"))
+            .map(|(name, _)| name.to_owned())
+        else {
+            return mapped;
+        };
+        self.table_not_found(name.trim_start_matches(&format!("{NO_CATALOG}.default.")))
+    }
+
+    fn table_not_found(&self, name: &str) -> EngineError {
+        let catalogs = self.catalog_names();
+        let hint = if catalogs.is_empty() {
+            "no catalog is configured; name a file in quotes ('data.parquet') or write an owlet.toml (`owlet init`)"
+                .to_owned()
+        } else {
+            format!(
+                "write catalog.schema.table; catalogs: {}; `owlet tables` lists tables",
+                catalogs.join(", ")
+            )
+        };
+        EngineError::TableNotFound {
+            name: name.to_owned(),
+            hint,
+        }
+    }
+
+    pub(crate) fn catalog_names(&self) -> Vec<String> {
+        self.inner.sources.keys().cloned().collect()
+    }
+
+    pub(crate) fn default_catalog(&self, options: &QueryOptions) -> Option<String> {
+        if let Some(catalog) = &options.default_catalog {
+            return Some(catalog.to_lowercase());
+        }
+        let sources = &self.inner.sources;
+        if sources.len() == 1 {
+            return sources.keys().next().cloned();
+        }
+        sources
+            .contains_key(ATHENA_DEFAULT_CATALOG)
+            .then(|| ATHENA_DEFAULT_CATALOG.to_owned())
+    }
+
+    pub(crate) fn default_schema(&self, catalog: &str, options: &QueryOptions) -> String {
+        if let Some(schema) = &options.default_schema {
+            return schema.clone();
+        }
+        let kind = self
+            .source(catalog)
+            .map_or("", |source| source.connector().kind());
+        default_schema(kind).to_owned()
+    }
+
+    pub(crate) fn function_names(&self) -> Result<Vec<String>> {
+        let session = self.session()?;
+        let scalar = session.scalar_functions().keys();
+        let aggregate = session.aggregate_functions().keys();
+        let window = session.window_functions().keys();
+        Ok(scalar.chain(aggregate).chain(window).cloned().collect())
+    }
+
+    fn session(&self) -> Result<Arc<SessionState>> {
+        if let Some(session) = self.inner.session.get() {
+            return Ok(Arc::clone(session));
+        }
+        let built = Arc::new(session::build(&self.inner.config)?);
+        Ok(Arc::clone(self.inner.session.get_or_init(|| built)))
     }
 
     fn known(&self, catalog: &str) -> Result<Source> {
         self.source(catalog).ok_or_else(|| EngineError::Plan {
             position: None,
             message: format!("catalog {catalog} does not exist"),
-            hint: format!("known catalogs: {}", self.sources.keys().cloned().collect::<Vec<_>>().join(", ")),
+            hint: format!("known catalogs: {}", self.catalog_names().join(", ")),
         })
     }
+}
+
+/// The statement fixes the order of its rows.
+fn is_ordered(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Limit(limit) => is_ordered(&limit.input),
+        LogicalPlan::Projection(projection) => is_ordered(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => is_ordered(&alias.input),
+        _ => false,
+    }
+}
+
+fn reads_remotely(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // The visitor itself never fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Extension(extension) = node {
+            found |= extension.node.as_any().is::<RemoteScan>();
+        }
+        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+    });
+    found
+}
+
+/// `EXPLAIN` as a result: the plan's text, one line a row.
+async fn explained(
+    planned: PlannedQuery,
+    mode: ExplainMode,
+    explain_type: ExplainType,
+    format: ExplainFormat,
+) -> Result<PlannedQuery> {
+    // The explained query's own work ends with it; the rows that tell of it are another query.
+    let work = Work::new(Budget::default());
+    if explain_type == ExplainType::Validate {
+        let mut rows = TextRows::new(&["Valid"]);
+        rows.push(["true".to_owned()]);
+        return Ok(PlannedQuery::of_rows(
+            rows,
+            Explanation::trivial("Validate"),
+            work,
+        ));
+    }
+    let explanation = planned.explanation().clone();
+    let mut text = match format {
+        ExplainFormat::Json => serde_json::to_string_pretty(&explanation)
+            .map_err(|error| EngineError::Internal(error.to_string()))?,
+        ExplainFormat::Text => explanation.to_string(),
+        ExplainFormat::Graphviz => explanation.to_graphviz(),
+    };
+    if mode != ExplainMode::Plan {
+        let report = planned.run_to_end().await?;
+        let report = serde_json::to_string_pretty(&report)
+            .map_err(|error| EngineError::Internal(error.to_string()))?;
+        text.push_str("\nWork:\n");
+        text.push_str(&report);
+    }
+    let mut rows = TextRows::new(&["Query Plan"]);
+    for line in text.lines() {
+        rows.push([line.to_owned()]);
+    }
+    Ok(PlannedQuery::of_rows(rows, explanation, work))
 }

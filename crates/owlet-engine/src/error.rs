@@ -1,5 +1,8 @@
 //! Everything that can go wrong between SQL text and the last batch.
 
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::DataFusionError;
+use owlet_athena_sql::{SqlError, planning_error};
 use owlet_connector::{ConnectorError, ErrorCategory};
 use thiserror::Error;
 
@@ -12,10 +15,19 @@ pub type Result<T, E = EngineError> = std::result::Result<T, E>;
 pub enum EngineError {
     /// The text is not SQL we understand. `line` and `column` count from 1.
     #[error("line {line}:{column}: {message}{}", hint_suffix(.hint))]
-    Syntax { line: u64, column: u64, message: String, hint: String },
+    Syntax {
+        line: u64,
+        column: u64,
+        message: String,
+        hint: String,
+    },
     /// The statement is understood but cannot be planned (unknown column, wrong types, …).
     #[error("{}{message}{}", position_prefix(.position), hint_suffix(.hint))]
-    Plan { position: Option<(u64, u64)>, message: String, hint: String },
+    Plan {
+        position: Option<(u64, u64)>,
+        message: String,
+        hint: String,
+    },
     /// A table name does not resolve.
     #[error("table {name} does not exist{}", hint_suffix(.hint))]
     TableNotFound { name: String, hint: String },
@@ -32,7 +44,9 @@ pub enum EngineError {
     #[error("{message} (hint: raise [engine] memory_limit or give spill_dir more room)")]
     ResourcesExhausted { message: String },
     /// The query's own time limit.
-    #[error("the query did not finish within {seconds} s (hint: raise --timeout or narrow the query)")]
+    #[error(
+        "the query did not finish within {seconds} s (hint: raise --timeout or narrow the query)"
+    )]
     Timeout { seconds: f64 },
     /// The query was cancelled.
     #[error("the query was cancelled")]
@@ -64,10 +78,110 @@ impl EngineError {
     }
 }
 
+impl EngineError {
+    /// From the dialect layer.
+    pub(crate) fn from_sql(error: SqlError, sql: &str) -> Self {
+        match error {
+            SqlError::Syntax {
+                line,
+                column,
+                message,
+                hint,
+            } => Self::Syntax {
+                line,
+                column,
+                message,
+                hint,
+            },
+            SqlError::Unsupported {
+                line,
+                column,
+                message,
+                hint,
+            } => Self::Plan {
+                position: Some((line, column)),
+                message,
+                hint,
+            },
+            SqlError::Parameter { name, message } => Self::Parameter { name, message },
+            SqlError::Planning(error) => Self::from_datafusion(&error, sql),
+        }
+    }
+
+    /// From DataFusion, while planning `sql` or running it.
+    pub(crate) fn from_datafusion(error: &DataFusionError, sql: &str) -> Self {
+        match error {
+            DataFusionError::External(inner) => Self::from_boxed(inner.as_ref(), sql),
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner)
+                if carries_connector_error(inner) =>
+            {
+                Self::from_datafusion(inner, sql)
+            }
+            DataFusionError::Shared(inner) => Self::from_datafusion(inner, sql),
+            DataFusionError::Collection(errors) if !errors.is_empty() => {
+                Self::from_datafusion(&errors[0], sql)
+            }
+            DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+                ArrowError::ExternalError(inner) => Self::from_boxed(inner.as_ref(), sql),
+                other => Self::Execution {
+                    message: other.to_string(),
+                },
+            },
+            DataFusionError::ResourcesExhausted(message) => Self::ResourcesExhausted {
+                message: message.clone(),
+            },
+            DataFusionError::Internal(message) => Self::Internal(message.clone()),
+            DataFusionError::Execution(message) => Self::Execution {
+                message: message.clone(),
+            },
+            other => {
+                let info = planning_error(other, sql);
+                Self::Plan {
+                    position: info.position,
+                    message: info.message,
+                    hint: info.hint,
+                }
+            }
+        }
+    }
+
+    fn from_boxed(error: &(dyn std::error::Error + Send + Sync + 'static), sql: &str) -> Self {
+        if let Some(error) = error.downcast_ref::<ConnectorError>() {
+            return Self::Connector(error.clone());
+        }
+        if let Some(error) = error.downcast_ref::<DataFusionError>() {
+            return Self::from_datafusion(error, sql);
+        }
+        Self::Execution {
+            message: error.to_string(),
+        }
+    }
+}
+
+fn carries_connector_error(error: &DataFusionError) -> bool {
+    match error {
+        DataFusionError::External(inner) => {
+            inner.is::<ConnectorError>() || inner.is::<DataFusionError>()
+        }
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+            carries_connector_error(inner)
+        }
+        DataFusionError::Shared(inner) => carries_connector_error(inner),
+        DataFusionError::ArrowError(_, _) => true,
+        _ => false,
+    }
+}
+
 fn hint_suffix(hint: &str) -> String {
-    if hint.is_empty() { String::new() } else { format!(" (hint: {hint})") }
+    if hint.is_empty() {
+        String::new()
+    } else {
+        format!(" (hint: {hint})")
+    }
 }
 
 fn position_prefix(position: &Option<(u64, u64)>) -> String {
-    position.map(|(line, column)| format!("line {line}:{column}: ")).unwrap_or_default()
+    position
+        .map(|(line, column)| format!("line {line}:{column}: "))
+        .unwrap_or_default()
 }

@@ -3,10 +3,19 @@
 //! The engine plans Athena SQL over configured catalogs, pushes to each source what its dialect or connector
 //! does exactly, and streams the rest through DataFusion. It must never know a protocol or keep history.
 
+mod catalogs;
 pub mod engine;
 pub mod error;
 pub mod explain;
+mod file_work;
+mod information_schema;
+pub mod pushdown;
 pub mod query;
+mod rows;
+pub mod scan;
+mod session;
+mod statements;
+pub mod type_names;
 
 pub use engine::{CatalogInfo, Engine, EngineBuilder, EngineConfig, Source, TableName};
 pub use error::{EngineError, Result};

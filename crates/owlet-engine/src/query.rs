@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatchOptions;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use futures::Stream;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::{Stream, StreamExt};
 use indexmap::IndexMap;
-use owlet_connector::{Budget, QueryWork, WorkReport};
-use tokio_util::sync::CancellationToken;
+use owlet_connector::{Budget, ConnectorError, QueryWork, WorkReport};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::explain::Explanation;
+use crate::file_work;
+use crate::rows::TextRows;
 
 /// Whether work is pushed to the sources. Off reads whole tables and computes locally: the answer must be the
 /// same, which is what `owlet verify` and the differential tests check.
@@ -26,7 +31,7 @@ pub enum Pushdown {
     Off,
 }
 
-/// Values for `?` and `:name` / `$name` placeholders, as text; typed by their use in the statement.
+/// Values for `?` and `:name` placeholders, as text; typed by their use in the statement.
 #[derive(Debug, Clone, Default)]
 pub struct Parameters {
     /// For `?`, in order.
@@ -52,15 +57,82 @@ pub struct QueryOptions {
     pub default_schema: Option<String>,
 }
 
+/// Counters and cancellation of one query, made when planning begins.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    pub(crate) work: Arc<QueryWork>,
+    pub(crate) cancellation: CancellationToken,
+}
+
 /// A statement ready to run.
 pub struct PlannedQuery {
-    pub(crate) schema: SchemaRef,
-    pub(crate) explanation: Explanation,
-    pub(crate) ordered: bool,
-    pub(crate) start: Box<dyn FnOnce() -> Result<QueryStream> + Send>,
+    schema: SchemaRef,
+    explanation: Explanation,
+    ordered: bool,
+    budget: Budget,
+    timeout: Option<Duration>,
+    sql: Arc<str>,
+    work: Work,
+    answer: Answer,
+}
+
+enum Answer {
+    Plan(Arc<dyn ExecutionPlan>, Arc<TaskContext>),
+    Rows(TextRows),
+}
+
+impl Work {
+    /// Starts counting now.
+    pub(crate) fn new(budget: Budget) -> Self {
+        Self {
+            work: QueryWork::new(budget),
+            cancellation: CancellationToken::new(),
+        }
+    }
 }
 
 impl PlannedQuery {
+    pub(crate) fn of_plan(
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        names: Vec<String>,
+        ordered: bool,
+        options: &QueryOptions,
+        work: Work,
+        sql: &str,
+    ) -> Self {
+        let schema = plan.schema();
+        let fields: Vec<Field> = schema
+            .fields()
+            .iter()
+            .zip(names)
+            .map(|(field, name)| Field::clone(field).with_name(name))
+            .collect();
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            explanation: Explanation::of(&plan),
+            ordered,
+            budget: options.budget.clone(),
+            timeout: options.timeout,
+            sql: Arc::from(sql),
+            work,
+            answer: Answer::Plan(plan, context),
+        }
+    }
+
+    pub(crate) fn of_rows(rows: TextRows, explanation: Explanation, work: Work) -> Self {
+        Self {
+            schema: rows.schema(),
+            explanation,
+            ordered: true,
+            budget: Budget::default(),
+            timeout: None,
+            sql: Arc::from(""),
+            work,
+            answer: Answer::Rows(rows),
+        }
+    }
+
     /// Result columns with their display names (duplicates are possible).
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -76,17 +148,129 @@ impl PlannedQuery {
         self.ordered
     }
 
-    /// Starts the query. Sources are opened when the stream is first polled.
+    /// Starts the query. Sources are opened when the stream is first polled. Refused when the estimate exceeds
+    /// the budget.
     pub fn execute(self) -> Result<QueryStream> {
-        (self.start)()
+        self.check_estimate()?;
+        let schema = Arc::clone(&self.schema);
+        let handle = QueryHandle {
+            work: Arc::clone(&self.work.work),
+            cancellation: self.work.cancellation.clone(),
+        };
+        let (batches, plan): (BatchResults, _) = match self.answer {
+            Answer::Rows(rows) => (Box::pin(futures::stream::iter([rows.into_batch()])), None),
+            Answer::Plan(plan, context) => {
+                let sql = Arc::clone(&self.sql);
+                let stream = execute_stream(Arc::clone(&plan), context)
+                    .map_err(|error| EngineError::from_datafusion(&error, &sql))?;
+                let named = Arc::clone(&schema);
+                let renamed = stream.map(move |batch| {
+                    rename(
+                        batch.map_err(|error| EngineError::from_datafusion(&error, &sql))?,
+                        &named,
+                    )
+                });
+                (Box::pin(renamed), Some(plan))
+            }
+        };
+        let limited = limited(batches, self.work.cancellation.clone(), self.timeout);
+        Ok(QueryStream {
+            schema,
+            rows: 0,
+            plan,
+            batches: limited,
+            _guard: handle.cancellation.clone().drop_guard(),
+            handle,
+        })
     }
+
+    /// Runs the query and throws its rows away (`EXPLAIN ANALYZE`).
+    pub(crate) async fn run_to_end(self) -> Result<WorkReport> {
+        let mut stream = self.execute()?;
+        while let Some(batch) = stream.next().await {
+            batch?;
+        }
+        Ok(stream.work_report())
+    }
+
+    fn check_estimate(&self) -> Result<()> {
+        let Some(allowed) = self.budget.max_rcu else {
+            return Ok(());
+        };
+        let Some(estimated) = self
+            .explanation
+            .estimated_rcu()
+            .filter(|estimated| *estimated > allowed)
+        else {
+            return Ok(());
+        };
+        Err(EngineError::Connector(ConnectorError::BudgetExceeded {
+            limit: "max_rcu".to_owned(),
+            allowed: allowed.to_string(),
+            situation: format!("the query is estimated to consume {estimated:.1}"),
+            hint: "filter by a key, or raise --max-rcu; `owlet explain` shows where the estimate comes from".to_owned(),
+        }))
+    }
+}
+
+type BatchResults = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
+
+/// Ends the stream with an error when the query is cancelled or its time is over.
+fn limited(
+    batches: BatchResults,
+    cancellation: CancellationToken,
+    timeout: Option<Duration>,
+) -> BatchResults {
+    struct State {
+        batches: Option<BatchResults>,
+        cancellation: CancellationToken,
+        deadline: Option<(tokio::time::Instant, Duration)>,
+    }
+    let deadline = timeout.map(|timeout| (tokio::time::Instant::now() + timeout, timeout));
+    let state = State {
+        batches: Some(batches),
+        cancellation,
+        deadline,
+    };
+    Box::pin(futures::stream::unfold(state, |mut state| async move {
+        let batches = state.batches.as_mut()?;
+        let expired = async {
+            match state.deadline {
+                Some((at, _)) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let outcome = tokio::select! {
+            biased;
+            () = state.cancellation.cancelled() => Some(Err(EngineError::Cancelled)),
+            () = expired => {
+                let seconds = state.deadline.map_or(0.0, |(_, timeout)| timeout.as_secs_f64());
+                Some(Err(EngineError::Timeout { seconds }))
+            }
+            next = batches.next() => next,
+        };
+        if matches!(outcome, Some(Err(_))) {
+            // Dropping the plan's stream is what ends the work at the sources.
+            state.cancellation.cancel();
+            state.batches = None;
+        }
+        outcome.map(|outcome| (outcome, state))
+    }))
+}
+
+fn rename(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), batch.columns().to_vec(), &options)
+        .map_err(|error| {
+            EngineError::Internal(format!("the result does not match its schema: {error}"))
+        })
 }
 
 /// Handle to watch and cancel a running query from elsewhere.
 #[derive(Debug, Clone)]
 pub struct QueryHandle {
-    pub(crate) work: Arc<QueryWork>,
-    pub(crate) cancellation: CancellationToken,
+    work: Arc<QueryWork>,
+    cancellation: CancellationToken,
 }
 
 impl QueryHandle {
@@ -103,11 +287,12 @@ impl QueryHandle {
 
 /// The batches of a running query. Dropping it cancels the query.
 pub struct QueryStream {
-    pub(crate) schema: SchemaRef,
-    pub(crate) handle: QueryHandle,
-    pub(crate) rows: u64,
-    pub(crate) peak_memory_bytes: u64,
-    pub(crate) batches: Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>,
+    schema: SchemaRef,
+    handle: QueryHandle,
+    rows: u64,
+    plan: Option<Arc<dyn ExecutionPlan>>,
+    batches: BatchResults,
+    _guard: DropGuard,
 }
 
 impl QueryStream {
@@ -123,11 +308,15 @@ impl QueryStream {
 
     /// The work report so far; complete once the stream has ended.
     pub fn work_report(&self) -> WorkReport {
+        let mut sources = self.handle.work.sources();
+        if let Some(plan) = &self.plan {
+            sources.extend(file_work::of(plan));
+        }
         WorkReport {
             elapsed_ms: self.handle.work.elapsed().as_secs_f64() * 1000.0,
             rows: self.rows,
-            peak_memory_bytes: self.peak_memory_bytes,
-            sources: self.handle.work.sources(),
+            peak_memory_bytes: peak_resident_bytes(),
+            sources,
         }
     }
 }
@@ -142,4 +331,17 @@ impl Stream for QueryStream {
         }
         polled
     }
+}
+
+/// Highest resident set of this process so far (`VmHWM` of proc(5)); 0 where the system does not tell.
+fn peak_resident_bytes() -> u64 {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return 0;
+    };
+    let kibibytes = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .and_then(|line| line.split_whitespace().nth(1))
+        .and_then(|number| number.parse::<u64>().ok());
+    kibibytes.unwrap_or(0) * 1024
 }

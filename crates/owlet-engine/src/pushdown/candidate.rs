@@ -44,7 +44,10 @@ impl Candidate {
             dialect: Arc::clone(&first.dialect),
             relation,
             estimate: estimate(&plan),
-            notes: inputs.iter().flat_map(|input| input.notes.clone()).collect(),
+            notes: inputs
+                .iter()
+                .flat_map(|input| input.notes.clone())
+                .collect(),
             plan,
             inputs,
         })
@@ -62,7 +65,11 @@ impl Candidate {
 
     /// Least bytes to transfer, over all ways to cut this candidate.
     fn least_bytes(&self) -> f64 {
-        if self.inputs.is_empty() { self.estimate.bytes } else { self.estimate.bytes.min(self.cut_bytes()) }
+        if self.inputs.is_empty() {
+            self.estimate.bytes
+        } else {
+            self.estimate.bytes.min(self.cut_bytes())
+        }
     }
 
     fn cut_bytes(&self) -> f64 {
@@ -80,8 +87,13 @@ impl Candidate {
             LogicalPlan::Join(_) => cut * JOIN_TOLERANCE < self.estimate.bytes,
             LogicalPlan::Union(_) => true,
             LogicalPlan::Projection(projection) => {
-                let only_passes = projection.expr.iter().all(|expr| passed_through(expr, &projection.input).is_some());
-                !only_passes && cut <= self.estimate.bytes && !matches!(projection.input.as_ref(), LogicalPlan::Aggregate(_))
+                let only_passes = projection
+                    .expr
+                    .iter()
+                    .all(|expr| passed_through(expr, &projection.input).is_some());
+                !only_passes
+                    && cut <= self.estimate.bytes
+                    && !matches!(projection.input.as_ref(), LogicalPlan::Aggregate(_))
             }
             _ => false,
         }
@@ -126,8 +138,11 @@ impl PushdownPlanner {
             lookup_columns: hints.lookup.clone(),
             lookup_rows: hints.lookup_rows,
         };
-        let mut plan =
-            candidate.connector.plan_query(&candidate.relation, &options).await.map_err(connector_error)?;
+        let mut plan = candidate
+            .connector
+            .plan_query(&candidate.relation, &options)
+            .await
+            .map_err(connector_error)?;
         if plan.estimate.rows_returned.is_none() {
             plan.estimate.rows_returned = Some(candidate.estimate.rows);
             plan.estimate.bytes = Some(candidate.estimate.bytes);
@@ -137,7 +152,11 @@ impl PushdownPlanner {
             catalog: candidate.catalog,
             connector: candidate.connector,
             plan,
-            join_fed: if hints.lookup.is_empty() { JoinFed::No } else { JoinFed::Yes },
+            join_fed: if hints.lookup.is_empty() {
+                JoinFed::No
+            } else {
+                JoinFed::Yes
+            },
             stayed_local: candidate.notes,
         };
         Ok(RemoteScan::new(scan, schema).into_plan())

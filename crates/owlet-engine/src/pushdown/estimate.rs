@@ -6,7 +6,9 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr, FetchType, JoinType, LogicalPlan, Operator, SkipType, TableScan};
+use datafusion::logical_expr::{
+    Expr, FetchType, JoinType, LogicalPlan, Operator, SkipType, TableScan,
+};
 use owlet_connector::{ColumnMetadata, RowCount};
 
 use crate::catalogs::SourceTable;
@@ -32,8 +34,13 @@ pub struct Estimate {
 /// Estimates the output of a plan.
 pub fn estimate(plan: &LogicalPlan) -> Estimate {
     let rows = rows(plan).max(0.0);
-    let width: f64 = (0..plan.schema().fields().len()).map(|index| column_width(plan, index)).sum();
-    Estimate { rows, bytes: rows * width.max(1.0) }
+    let width: f64 = (0..plan.schema().fields().len())
+        .map(|index| column_width(plan, index))
+        .sum();
+    Estimate {
+        rows,
+        bytes: rows * width.max(1.0),
+    }
 }
 
 fn rows(plan: &LogicalPlan) -> f64 {
@@ -119,7 +126,9 @@ fn table_rows(scan: &TableScan) -> f64 {
             RowCount::Estimated(rows) | RowCount::Exact(rows) => rows as f64,
         };
     }
-    let statistics = source_as_provider(&scan.source).ok().and_then(|provider| provider.statistics());
+    let statistics = source_as_provider(&scan.source)
+        .ok()
+        .and_then(|provider| provider.statistics());
     match statistics.map(|statistics| statistics.num_rows) {
         Some(Precision::Exact(rows) | Precision::Inexact(rows)) => rows as f64,
         _ => UNKNOWN_TABLE_ROWS,
@@ -131,13 +140,16 @@ fn selectivity(conjunct: &Expr, input: &LogicalPlan) -> f64 {
     match conjunct {
         Expr::BinaryExpr(binary) => match binary.op {
             Operator::Eq => {
-                let values = distinct(&binary.left, input).or_else(|| distinct(&binary.right, input));
+                let values =
+                    distinct(&binary.left, input).or_else(|| distinct(&binary.right, input));
                 values.map_or(EQUALITY, |values| 1.0 / values.max(1.0))
             }
             Operator::NotEq => 0.9,
             Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => RANGE,
             Operator::And => selectivity(&binary.left, input) * selectivity(&binary.right, input),
-            Operator::Or => (selectivity(&binary.left, input) + selectivity(&binary.right, input)).min(1.0),
+            Operator::Or => {
+                (selectivity(&binary.left, input) + selectivity(&binary.right, input)).min(1.0)
+            }
             _ => OTHER,
         },
         Expr::InList(list) => {
@@ -177,7 +189,9 @@ fn distinct(expr: &Expr, plan: &LogicalPlan) -> Option<f64> {
                         .columns
                         .get(table.metadata.primary_key[0])
                         .is_some_and(|key| key.name == metadata.name);
-                is_key.then(|| table.metadata.rows.value().map(|rows| rows as f64)).flatten()
+                is_key
+                    .then(|| table.metadata.rows.value().map(|rows| rows as f64))
+                    .flatten()
             })
         }
         Expr::Literal(_, _) => Some(1.0),
@@ -186,7 +200,10 @@ fn distinct(expr: &Expr, plan: &LogicalPlan) -> Option<f64> {
 }
 
 /// The table column an output column comes from, if it is passed through unchanged.
-fn origin<'a>(column: &Column, plan: &'a LogicalPlan) -> Option<(&'a SourceTable, &'a ColumnMetadata)> {
+fn origin<'a>(
+    column: &Column,
+    plan: &'a LogicalPlan,
+) -> Option<(&'a SourceTable, &'a ColumnMetadata)> {
     let index = plan.schema().maybe_index_of_column(column)?;
     origin_at(index, plan)
 }

@@ -31,32 +31,56 @@ pub struct OrderHint {
 impl Hints {
     /// Hints that only say where a join will deliver values; limits do not pass a join.
     pub fn only_lookup(lookup: Vec<usize>, lookup_rows: Option<u64>) -> Self {
-        Self { lookup, lookup_rows, ..Self::default() }
+        Self {
+            lookup,
+            lookup_rows,
+            ..Self::default()
+        }
     }
 
     /// The hints for the input of a projection.
     pub fn through_projection(&self, expressions: &[Expr], input: &LogicalPlan) -> Self {
-        let source = |position: usize| expressions.get(position).and_then(|expr| passed_through(expr, input));
+        let source = |position: usize| {
+            expressions
+                .get(position)
+                .and_then(|expr| passed_through(expr, input))
+        };
         let ordering: Option<Vec<OrderHint>> = self
             .ordering
             .iter()
-            .map(|hint| Some(OrderHint { column: source(hint.column)?, sort: hint.sort.clone() }))
+            .map(|hint| {
+                Some(OrderHint {
+                    column: source(hint.column)?,
+                    sort: hint.sort.clone(),
+                })
+            })
             .collect();
         let used: Vec<&Expr> = match &self.needed {
             None => expressions.iter().collect(),
-            Some(needed) => needed.iter().filter_map(|position| expressions.get(*position)).collect(),
+            Some(needed) => needed
+                .iter()
+                .filter_map(|position| expressions.get(*position))
+                .collect(),
         };
         Self {
             limit: if ordering.is_some() { self.limit } else { None },
             ordering: ordering.unwrap_or_default(),
             needed: Some(columns_used(used.into_iter(), input)),
-            lookup: self.lookup.iter().filter_map(|position| source(*position)).collect(),
+            lookup: self
+                .lookup
+                .iter()
+                .filter_map(|position| source(*position))
+                .collect(),
             lookup_rows: self.lookup_rows,
         }
     }
 
     /// The hints for the input of an operator that keeps its input's columns but uses some of them itself.
-    pub fn using<'a>(&self, expressions: impl Iterator<Item = &'a Expr>, input: &LogicalPlan) -> Self {
+    pub fn using<'a>(
+        &self,
+        expressions: impl Iterator<Item = &'a Expr>,
+        input: &LogicalPlan,
+    ) -> Self {
         let mut hints = self.clone();
         if let Some(needed) = &mut hints.needed {
             needed.extend(columns_used(expressions, input));
@@ -68,9 +92,17 @@ impl Hints {
 }
 
 /// Positions of the input's columns that expressions use.
-pub fn columns_used<'a>(expressions: impl Iterator<Item = &'a Expr>, input: &LogicalPlan) -> Vec<usize> {
+pub fn columns_used<'a>(
+    expressions: impl Iterator<Item = &'a Expr>,
+    input: &LogicalPlan,
+) -> Vec<usize> {
     let mut used: Vec<usize> = expressions
-        .flat_map(|expr| expr.column_refs().into_iter().cloned().collect::<Vec<Column>>())
+        .flat_map(|expr| {
+            expr.column_refs()
+                .into_iter()
+                .cloned()
+                .collect::<Vec<Column>>()
+        })
         .filter_map(|column| input.schema().maybe_index_of_column(&column))
         .collect();
     used.sort_unstable();

@@ -17,8 +17,8 @@ use datafusion::logical_expr::{Expr, FetchType, JoinType, LogicalPlan, SkipType,
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::engine::Source;
 use crate::catalogs::SourceTable;
+use crate::engine::Source;
 use crate::pushdown::candidate::Candidate;
 use crate::pushdown::estimate::estimate;
 use crate::pushdown::hints::{Hints, OrderHint, columns_used, passed_through};
@@ -59,32 +59,54 @@ impl PushdownPlanner {
     fn node(&self, plan: LogicalPlan, hints: Hints) -> BoxFuture<'_, Result<Rewritten>> {
         async move {
             match plan {
-                LogicalPlan::TableScan(scan) => match SourceTable::of(&scan).map(|table| table.source.clone()) {
-                    Some(Source::Sql(connector)) => self.sql_table(&scan, &connector).await,
-                    Some(Source::Table(_)) => Ok(Rewritten::Local(self.table(&scan, &[], &hints).await?)),
-                    Some(Source::Object(_)) | None => Ok(Rewritten::Local(LogicalPlan::TableScan(scan))),
-                },
+                LogicalPlan::TableScan(scan) => {
+                    match SourceTable::of(&scan).map(|table| table.source.clone()) {
+                        Some(Source::Sql(connector)) => self.sql_table(&scan, &connector).await,
+                        Some(Source::Table(_)) => {
+                            Ok(Rewritten::Local(self.table(&scan, &[], &hints).await?))
+                        }
+                        Some(Source::Object(_)) | None => {
+                            Ok(Rewritten::Local(LogicalPlan::TableScan(scan)))
+                        }
+                    }
+                }
                 LogicalPlan::Filter(filter) => {
                     if let LogicalPlan::TableScan(scan) = filter.input.as_ref()
-                        && let Some(Source::Table(_)) = SourceTable::of(scan).map(|table| &table.source)
+                        && let Some(Source::Table(_)) =
+                            SourceTable::of(scan).map(|table| &table.source)
                         && self.pushdown == Pushdown::On
                     {
-                        let conjuncts = datafusion::logical_expr::utils::split_conjunction_owned(filter.predicate);
-                        return Ok(Rewritten::Local(self.table(scan, &conjuncts, &hints).await?));
+                        let conjuncts = datafusion::logical_expr::utils::split_conjunction_owned(
+                            filter.predicate,
+                        );
+                        return Ok(Rewritten::Local(
+                            self.table(scan, &conjuncts, &hints).await?,
+                        ));
                     }
-                    let input_hints = hints.using(std::iter::once(&filter.predicate), &filter.input);
+                    let input_hints =
+                        hints.using(std::iter::once(&filter.predicate), &filter.input);
                     // A limit counts rows after this filter; below it, it would count others.
-                    let input_hints = Hints { limit: None, ordering: Vec::new(), ..input_hints };
-                    let input = self.node(filter.input.as_ref().clone(), input_hints.clone()).await?;
+                    let input_hints = Hints {
+                        limit: None,
+                        ordering: Vec::new(),
+                        ..input_hints
+                    };
+                    let input = self
+                        .node(filter.input.as_ref().clone(), input_hints.clone())
+                        .await?;
                     self.filter(filter, input, &input_hints).await
                 }
                 LogicalPlan::Projection(projection) => {
                     let input_hints = hints.through_projection(&projection.expr, &projection.input);
-                    let input = self.node(projection.input.as_ref().clone(), input_hints.clone()).await?;
+                    let input = self
+                        .node(projection.input.as_ref().clone(), input_hints.clone())
+                        .await?;
                     self.projection(projection, input, &input_hints).await
                 }
                 LogicalPlan::SubqueryAlias(alias) => {
-                    let input = self.node(alias.input.as_ref().clone(), hints.clone()).await?;
+                    let input = self
+                        .node(alias.input.as_ref().clone(), hints.clone())
+                        .await?;
                     self.subquery_alias(alias, input, &hints).await
                 }
                 LogicalPlan::Aggregate(aggregate) => {
@@ -92,31 +114,54 @@ impl PushdownPlanner {
                     let lookup = hints
                         .lookup
                         .iter()
-                        .filter_map(|position| passed_through(aggregate.group_expr.get(*position)?, &aggregate.input))
+                        .filter_map(|position| {
+                            passed_through(aggregate.group_expr.get(*position)?, &aggregate.input)
+                        })
                         .collect();
                     let input_hints = Hints {
                         needed: Some(columns_used(used, &aggregate.input)),
                         ..Hints::only_lookup(lookup, hints.lookup_rows)
                     };
-                    let input = self.node(aggregate.input.as_ref().clone(), input_hints.clone()).await?;
+                    let input = self
+                        .node(aggregate.input.as_ref().clone(), input_hints.clone())
+                        .await?;
                     self.aggregate(aggregate, input, &input_hints).await
                 }
                 LogicalPlan::Join(join) => {
                     let (left_hints, right_hints) = join_hints(&join, &hints);
-                    let left = self.node(join.left.as_ref().clone(), left_hints.clone()).await?;
-                    let right = self.node(join.right.as_ref().clone(), right_hints.clone()).await?;
-                    self.join(join, left, right, &left_hints, &right_hints).await
+                    let left = self
+                        .node(join.left.as_ref().clone(), left_hints.clone())
+                        .await?;
+                    let right = self
+                        .node(join.right.as_ref().clone(), right_hints.clone())
+                        .await?;
+                    self.join(join, left, right, &left_hints, &right_hints)
+                        .await
                 }
                 LogicalPlan::Sort(sort) => {
-                    let mut input_hints = hints.using(sort.expr.iter().map(|key| &key.expr), &sort.input);
+                    let mut input_hints =
+                        hints.using(sort.expr.iter().map(|key| &key.expr), &sort.input);
                     let ordering: Option<Vec<OrderHint>> = sort
                         .expr
                         .iter()
-                        .map(|key| Some(OrderHint { column: passed_through(&key.expr, &sort.input)?, sort: key.clone() }))
+                        .map(|key| {
+                            Some(OrderHint {
+                                column: passed_through(&key.expr, &sort.input)?,
+                                sort: key.clone(),
+                            })
+                        })
                         .collect();
-                    input_hints.limit = sort.fetch.filter(|_| ordering.is_some()).map(|fetch| fetch as u64);
+                    input_hints.limit = sort
+                        .fetch
+                        .filter(|_| ordering.is_some())
+                        .map(|fetch| fetch as u64);
                     input_hints.ordering = ordering.unwrap_or_default();
-                    let input = self.node(sort.input.as_ref().clone(), input_hints.clone()).await?;
+                    if sort.fetch.is_some() {
+                        input_hints.lookup = Vec::new();
+                    }
+                    let input = self
+                        .node(sort.input.as_ref().clone(), input_hints.clone())
+                        .await?;
                     self.sort(sort, input, &input_hints).await
                 }
                 LogicalPlan::Limit(limit) => {
@@ -126,15 +171,28 @@ impl PushdownPlanner {
                         }
                         _ => None,
                     };
-                    let input_hints = Hints { limit: wanted, ordering: Vec::new(), ..hints };
-                    let input = self.node(limit.input.as_ref().clone(), input_hints.clone()).await?;
+                    let input_hints = Hints {
+                        limit: wanted,
+                        needed: hints.needed,
+                        ..Hints::default()
+                    };
+                    let input = self
+                        .node(limit.input.as_ref().clone(), input_hints.clone())
+                        .await?;
                     self.limit(limit, input, wanted, &input_hints).await
                 }
                 LogicalPlan::Union(union) => {
-                    let input_hints = Hints { ordering: Vec::new(), limit: hints.limit, ..Hints::default() };
+                    let limit = hints.limit.filter(|_| hints.ordering.is_empty());
+                    let input_hints = Hints {
+                        limit,
+                        ..Hints::default()
+                    };
                     let mut inputs = Vec::with_capacity(union.inputs.len());
                     for input in &union.inputs {
-                        inputs.push(self.node(input.as_ref().clone(), input_hints.clone()).await?);
+                        inputs.push(
+                            self.node(input.as_ref().clone(), input_hints.clone())
+                                .await?,
+                        );
                     }
                     self.union(union, inputs).await
                 }
@@ -155,7 +213,11 @@ impl PushdownPlanner {
     }
 
     /// The operator over new inputs, with the subqueries in its expressions rewritten.
-    pub(crate) async fn rebuild(&self, plan: LogicalPlan, inputs: Vec<LogicalPlan>) -> Result<LogicalPlan> {
+    pub(crate) async fn rebuild(
+        &self,
+        plan: LogicalPlan,
+        inputs: Vec<LogicalPlan>,
+    ) -> Result<LogicalPlan> {
         let mut expressions = plan.expressions();
         for expression in &mut expressions {
             *expression = self.rewrite_subqueries(expression.clone()).await?;
@@ -176,14 +238,18 @@ impl PushdownPlanner {
         }
         let mut rewritten = Vec::with_capacity(subqueries.len());
         for subquery in &subqueries {
-            let node = self.node(subquery.subquery.as_ref().clone(), Hints::default()).await?;
+            let node = self
+                .node(subquery.subquery.as_ref().clone(), Hints::default())
+                .await?;
             rewritten.push(Arc::new(self.local(node, &Hints::default()).await?));
         }
         let replaced = expression.transform(|inner| {
             let Some(subquery) = subquery_of(&inner) else {
                 return Ok(Transformed::no(inner));
             };
-            let position = subqueries.iter().position(|known| Arc::ptr_eq(&known.subquery, &subquery.subquery));
+            let position = subqueries
+                .iter()
+                .position(|known| Arc::ptr_eq(&known.subquery, &subquery.subquery));
             let Some(plan) = position.and_then(|position| rewritten.get(position)) else {
                 return Ok(Transformed::no(inner));
             };
@@ -228,11 +294,17 @@ fn join_hints(join: &datafusion::logical_expr::Join, hints: &Hints) -> (Hints, H
     let mut left = Hints::default();
     let mut right = Hints::default();
     if feeds_left {
-        let keys = join.on.iter().filter_map(|(key, _)| passed_through(key, &join.left));
+        let keys = join
+            .on
+            .iter()
+            .filter_map(|(key, _)| passed_through(key, &join.left));
         left = Hints::only_lookup(keys.collect(), Some(right_rows));
     }
     if feeds_right {
-        let keys = join.on.iter().filter_map(|(_, key)| passed_through(key, &join.right));
+        let keys = join
+            .on
+            .iter()
+            .filter_map(|(_, key)| passed_through(key, &join.right));
         right = Hints::only_lookup(keys.collect(), Some(left_rows));
     }
     // A join further up reaches through an inner join to the column's own side.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::common::{DFSchemaRef, JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Aggregate, Expr, Filter, Join, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, TableScan, Union,
+    Aggregate, Expr, Filter, Join, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, TableScan,
+    Union,
 };
 use owlet_connector::Expression;
 use owlet_remote_sql::{JoinKind, Refusal, Relation, RemoteTable, SetOperator, SqlConnector};
@@ -47,15 +48,24 @@ impl PushdownPlanner {
         };
         match self.pushdown {
             Pushdown::On => Ok(Rewritten::Remote(Box::new(candidate))),
-            Pushdown::Off => Ok(Rewritten::Local(self.materialise(candidate, &Hints::default()).await?)),
+            Pushdown::Off => Ok(Rewritten::Local(
+                self.materialise(candidate, &Hints::default()).await?,
+            )),
         }
     }
 
-    pub(super) async fn filter(&self, filter: Filter, input: Rewritten, hints: &Hints) -> Result<Rewritten> {
+    pub(super) async fn filter(
+        &self,
+        filter: Filter,
+        input: Rewritten,
+        hints: &Hints,
+    ) -> Result<Rewritten> {
         let mut candidate = match input {
             Rewritten::Remote(candidate) => *candidate,
             Rewritten::Local(plan) => {
-                let rebuilt = self.rebuild(LogicalPlan::Filter(filter), vec![plan]).await?;
+                let rebuilt = self
+                    .rebuild(LogicalPlan::Filter(filter), vec![plan])
+                    .await?;
                 return Ok(Rewritten::Local(rebuilt));
             }
         };
@@ -82,7 +92,9 @@ impl PushdownPlanner {
                     exact_local.push(conjunct);
                 }
                 Err(refusal) => {
-                    candidate.notes.push(format!("filter {conjunct}: {refusal}"));
+                    candidate
+                        .notes
+                        .push(format!("filter {conjunct}: {refusal}"));
                     residual.push(conjunct);
                 }
             }
@@ -95,18 +107,19 @@ impl PushdownPlanner {
                 predicate: Expression::And(pushed),
             };
             match candidate.dialect.check_operator(&relation) {
-                Ok(()) => {
-                    let plan = match conjunction(exact_local) {
-                        Some(predicate) => LogicalPlan::Filter(Filter::try_new(
-                            predicate,
-                            Arc::new(candidate.plan.clone()),
-                        )?),
-                        None => candidate.plan.clone(),
-                    };
-                    candidate = extend(candidate, relation, plan);
-                }
+                Ok(()) => match conjunction(exact_local) {
+                    Some(predicate) => {
+                        let input = Arc::new(candidate.plan.clone());
+                        let plan = LogicalPlan::Filter(Filter::try_new(predicate, input)?);
+                        candidate = extend(candidate, relation, plan);
+                    }
+                    // Only prefilters: the local plan is still the input's.
+                    None => candidate.relation = relation,
+                },
                 Err(refusal) => {
-                    candidate.notes.push(format!("filter {}: {refusal}", filter.predicate));
+                    candidate
+                        .notes
+                        .push(format!("filter {}: {refusal}", filter.predicate));
                     residual = vec![filter.predicate.clone()];
                 }
             }
@@ -115,7 +128,8 @@ impl PushdownPlanner {
             return Ok(Rewritten::Remote(Box::new(candidate)));
         }
         let input = self.materialise(candidate, hints).await?;
-        let predicate = conjunction(residual).unwrap_or_else(|| datafusion::logical_expr::lit(true));
+        let predicate =
+            conjunction(residual).unwrap_or_else(|| datafusion::logical_expr::lit(true));
         let local = LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input.clone()))?);
         Ok(Rewritten::Local(self.rebuild(local, vec![input]).await?))
     }
@@ -129,13 +143,22 @@ impl PushdownPlanner {
         let plan = LogicalPlan::Projection(projection.clone());
         let candidate = match input {
             Rewritten::Remote(candidate) => *candidate,
-            Rewritten::Local(input) => return Ok(Rewritten::Local(self.rebuild(plan, vec![input]).await?)),
+            Rewritten::Local(input) => {
+                return Ok(Rewritten::Local(self.rebuild(plan, vec![input]).await?));
+            }
         };
         let expressions = translate_all(&candidate, &projection.expr).and_then(|expressions| {
-            let relation = Relation::Project { input: Box::new(candidate.relation.clone()), expressions };
-            candidate.dialect.check_operator(&relation).map(|()| relation)
+            let relation = Relation::Project {
+                input: Box::new(candidate.relation.clone()),
+                expressions,
+            };
+            candidate
+                .dialect
+                .check_operator(&relation)
+                .map(|()| relation)
         });
-        self.extend_or_end(candidate, expressions, plan, "projection", hints).await
+        self.extend_or_end(candidate, expressions, plan, "projection", hints)
+            .await
     }
 
     pub(super) async fn subquery_alias(
@@ -148,7 +171,9 @@ impl PushdownPlanner {
         match input {
             Rewritten::Remote(candidate) => {
                 let relation = candidate.relation.clone();
-                Ok(Rewritten::Remote(Box::new(extend(*candidate, relation, plan))))
+                Ok(Rewritten::Remote(Box::new(extend(
+                    *candidate, relation, plan,
+                ))))
             }
             Rewritten::Local(input) => Ok(Rewritten::Local(self.rebuild(plan, vec![input]).await?)),
         }
@@ -163,7 +188,9 @@ impl PushdownPlanner {
         let plan = LogicalPlan::Aggregate(aggregate.clone());
         let candidate = match input {
             Rewritten::Remote(candidate) => *candidate,
-            Rewritten::Local(input) => return Ok(Rewritten::Local(self.rebuild(plan, vec![input]).await?)),
+            Rewritten::Local(input) => {
+                return Ok(Rewritten::Local(self.rebuild(plan, vec![input]).await?));
+            }
         };
         let translator_schema = Arc::clone(candidate.schema());
         let translator = Translator::new(&translator_schema);
@@ -181,10 +208,20 @@ impl PushdownPlanner {
                     .iter()
                     .map(|call| translator.aggregate(call))
                     .collect::<Result<Vec<_>, _>>()?;
-                Ok(Relation::Aggregate { input: Box::new(candidate.relation.clone()), keys, aggregates })
+                Ok(Relation::Aggregate {
+                    input: Box::new(candidate.relation.clone()),
+                    keys,
+                    aggregates,
+                })
             })
-            .and_then(|relation| candidate.dialect.check_operator(&relation).map(|()| relation));
-        self.extend_or_end(candidate, relation, plan, "aggregation", hints).await
+            .and_then(|relation| {
+                candidate
+                    .dialect
+                    .check_operator(&relation)
+                    .map(|()| relation)
+            });
+        self.extend_or_end(candidate, relation, plan, "aggregation", hints)
+            .await
     }
 
     pub(super) async fn join(
@@ -197,18 +234,24 @@ impl PushdownPlanner {
     ) -> Result<Rewritten> {
         let plan = LogicalPlan::Join(join.clone());
         let (mut left, mut right) = match (left, right) {
-            (Rewritten::Remote(left), Rewritten::Remote(right)) if left.same_source(&right) => (*left, *right),
+            (Rewritten::Remote(left), Rewritten::Remote(right)) if left.same_source(&right) => {
+                (*left, *right)
+            }
             (left, right) => {
                 let left = self.local(left, left_hints).await?;
                 let right = self.local(right, right_hints).await?;
-                return Ok(Rewritten::Local(self.rebuild(plan, vec![left, right]).await?));
+                return Ok(Rewritten::Local(
+                    self.rebuild(plan, vec![left, right]).await?,
+                ));
             }
         };
         let checked = join_relation(&join, &left, &right)
             .and_then(|relation| left.dialect.check_operator(&relation).map(|()| relation));
         match checked {
             Ok(relation) => match Candidate::over(vec![left, right], relation, plan.clone()) {
-                Some(candidate) if types_agree(&candidate) => Ok(Rewritten::Remote(Box::new(candidate))),
+                Some(candidate) if types_agree(&candidate) => {
+                    Ok(Rewritten::Remote(Box::new(candidate)))
+                }
                 _ => Err(datafusion::common::DataFusionError::Internal(format!(
                     "the remote form of {} has other column types",
                     plan.display()
@@ -220,16 +263,25 @@ impl PushdownPlanner {
                 right.notes.push(note);
                 let left = self.materialise(left, left_hints).await?;
                 let right = self.materialise(right, right_hints).await?;
-                Ok(Rewritten::Local(self.rebuild(plan, vec![left, right]).await?))
+                Ok(Rewritten::Local(
+                    self.rebuild(plan, vec![left, right]).await?,
+                ))
             }
         }
     }
 
-    pub(super) async fn sort(&self, sort: Sort, input: Rewritten, hints: &Hints) -> Result<Rewritten> {
+    pub(super) async fn sort(
+        &self,
+        sort: Sort,
+        input: Rewritten,
+        hints: &Hints,
+    ) -> Result<Rewritten> {
         let plan = LogicalPlan::Sort(sort.clone());
         let mut candidate = match input {
             Rewritten::Remote(candidate) => *candidate,
-            Rewritten::Local(input) => return Ok(Rewritten::Local(self.rebuild(plan, vec![input]).await?)),
+            Rewritten::Local(input) => {
+                return Ok(Rewritten::Local(self.rebuild(plan, vec![input]).await?));
+            }
         };
         if let Some(fetch) = sort.fetch {
             let translator_schema = Arc::clone(candidate.schema());
@@ -239,22 +291,36 @@ impl PushdownPlanner {
                 .iter()
                 .map(|key| translator.sort_key(key))
                 .collect::<Result<Vec<_>, _>>()
-                .map(|keys| Relation::Sort { input: Box::new(candidate.relation.clone()), keys })
+                .map(|keys| Relation::Sort {
+                    input: Box::new(candidate.relation.clone()),
+                    keys,
+                })
                 .and_then(|sorted| {
-                    let relation =
-                        Relation::Limit { input: Box::new(sorted.clone()), skip: 0, fetch: Some(fetch as u64) };
+                    let relation = Relation::Limit {
+                        input: Box::new(sorted.clone()),
+                        skip: 0,
+                        fetch: Some(fetch as u64),
+                    };
                     candidate.dialect.check_operator(&sorted)?;
-                    candidate.dialect.check_operator(&relation).map(|()| relation)
+                    candidate
+                        .dialect
+                        .check_operator(&relation)
+                        .map(|()| relation)
                 });
             match relation {
                 Ok(relation) => candidate = extend(candidate, relation, plan.clone()),
                 Err(refusal) => {
                     let keys: Vec<String> = sort.expr.iter().map(|key| key.to_string()).collect();
-                    candidate.notes.push(format!("ordering by {} not pushed: {refusal}", keys.join(", ")));
+                    candidate.notes.push(format!(
+                        "ordering by {} not pushed: {refusal}",
+                        keys.join(", ")
+                    ));
                 }
             }
         } else if !sort.expr.is_empty() {
-            candidate.notes.push("the final ordering without a limit is done locally".to_owned());
+            candidate
+                .notes
+                .push("the final ordering without a limit is done locally".to_owned());
         }
         // The rows of a top-N arrive few; ordering them here as well keeps the order a property of the local plan.
         let input = self.materialise(candidate, hints).await?;
@@ -271,14 +337,21 @@ impl PushdownPlanner {
         let plan = LogicalPlan::Limit(limit);
         let mut candidate = match input {
             Rewritten::Remote(candidate) => *candidate,
-            Rewritten::Local(input) => return Ok(Rewritten::Local(self.rebuild(plan, vec![input]).await?)),
+            Rewritten::Local(input) => {
+                return Ok(Rewritten::Local(self.rebuild(plan, vec![input]).await?));
+            }
         };
         if let Some(fetch) = wanted {
-            let relation =
-                Relation::Limit { input: Box::new(candidate.relation.clone()), skip: 0, fetch: Some(fetch) };
+            let relation = Relation::Limit {
+                input: Box::new(candidate.relation.clone()),
+                skip: 0,
+                fetch: Some(fetch),
+            };
             match candidate.dialect.check_operator(&relation) {
                 Ok(()) => candidate = extend(candidate, relation, plan.clone()),
-                Err(refusal) => candidate.notes.push(format!("limit {fetch} not pushed: {refusal}")),
+                Err(refusal) => candidate
+                    .notes
+                    .push(format!("limit {fetch} not pushed: {refusal}")),
             }
         }
         let input = self.materialise(candidate, hints).await?;
@@ -287,7 +360,9 @@ impl PushdownPlanner {
 
     pub(super) async fn union(&self, union: Union, inputs: Vec<Rewritten>) -> Result<Rewritten> {
         let plan = LogicalPlan::Union(union);
-        let all_remote = inputs.iter().all(|input| matches!(input, Rewritten::Remote(_)));
+        let all_remote = inputs
+            .iter()
+            .all(|input| matches!(input, Rewritten::Remote(_)));
         if !all_remote {
             let mut local = Vec::with_capacity(inputs.len());
             for input in inputs {
@@ -302,11 +377,16 @@ impl PushdownPlanner {
                 Rewritten::Local(_) => None,
             })
             .collect();
-        let one_source = candidates.windows(2).all(|pair| pair[0].same_source(&pair[1]));
+        let one_source = candidates
+            .windows(2)
+            .all(|pair| pair[0].same_source(&pair[1]));
         if one_source && let Some(first) = candidates.first() {
             let relation = Relation::SetOperation {
                 operator: SetOperator::UnionAll,
-                inputs: candidates.iter().map(|candidate| candidate.relation.clone()).collect(),
+                inputs: candidates
+                    .iter()
+                    .map(|candidate| candidate.relation.clone())
+                    .collect(),
             };
             match first.dialect.check_operator(&relation) {
                 Ok(()) => {
@@ -317,7 +397,9 @@ impl PushdownPlanner {
                 }
                 Err(refusal) => {
                     for candidate in &mut candidates {
-                        candidate.notes.push(format!("UNION stays local: {refusal}"));
+                        candidate
+                            .notes
+                            .push(format!("UNION stays local: {refusal}"));
                     }
                 }
             }
@@ -347,7 +429,9 @@ impl PushdownPlanner {
             }
             Err(refusal) => refusal,
         };
-        candidate.notes.push(format!("{operator} stays local: {refusal}"));
+        candidate
+            .notes
+            .push(format!("{operator} stays local: {refusal}"));
         let input = self.materialise(candidate, hints).await?;
         Ok(Rewritten::Local(self.rebuild(plan, vec![input]).await?))
     }
@@ -382,7 +466,10 @@ fn types_agree(candidate: &Candidate) -> bool {
 fn translate_all(candidate: &Candidate, expressions: &[Expr]) -> Result<Vec<Expression>, Refusal> {
     let schema: &DFSchemaRef = candidate.schema();
     let translator = Translator::new(schema);
-    expressions.iter().map(|expression| translator.expression(expression)).collect()
+    expressions
+        .iter()
+        .map(|expression| translator.expression(expression))
+        .collect()
 }
 
 fn join_relation(join: &Join, left: &Candidate, right: &Candidate) -> Result<Relation, Refusal> {
@@ -393,7 +480,9 @@ fn join_relation(join: &Join, left: &Candidate, right: &Candidate) -> Result<Rel
         return Err(Refusal::new("the join treats NULLs as equal"));
     }
     if join.on.is_empty() {
-        return Err(Refusal::new("without an equality between the tables it would be a cross join"));
+        return Err(Refusal::new(
+            "without an equality between the tables it would be a cross join",
+        ));
     }
     let left_translator = Translator::new(left.schema());
     let right_translator = Translator::new(right.schema());
@@ -401,7 +490,10 @@ fn join_relation(join: &Join, left: &Candidate, right: &Candidate) -> Result<Rel
         .on
         .iter()
         .map(|(left_key, right_key)| {
-            Ok((left_translator.expression(left_key)?, right_translator.expression(right_key)?))
+            Ok((
+                left_translator.expression(left_key)?,
+                right_translator.expression(right_key)?,
+            ))
         })
         .collect::<Result<Vec<_>, Refusal>>()?;
     let (kind, swapped) = match join.join_type {
@@ -419,15 +511,18 @@ fn join_relation(join: &Join, left: &Candidate, right: &Candidate) -> Result<Rel
     };
     let (first, second, on) = match swapped {
         Sides::Kept => (left, right, on),
-        Sides::Swapped => (right, left, on.into_iter().map(|(left, right)| (right, left)).collect()),
+        Sides::Swapped => (
+            right,
+            left,
+            on.into_iter().map(|(left, right)| (right, left)).collect(),
+        ),
     };
     let filter = match &join.filter {
         None => None,
         Some(filter) => {
-            let both = first
-                .schema()
-                .join(second.schema())
-                .map_err(|error| Refusal::new(format!("the join's columns are ambiguous: {error}")))?;
+            let both = first.schema().join(second.schema()).map_err(|error| {
+                Refusal::new(format!("the join's columns are ambiguous: {error}"))
+            })?;
             Some(Translator::new(&both).expression(filter)?)
         }
     };

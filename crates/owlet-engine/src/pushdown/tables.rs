@@ -5,7 +5,9 @@ use std::sync::Arc;
 use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, TableScan};
-use owlet_connector::{ColumnReference, Exactness, Expression, NullsOrder, ScanRequest, SortDirection, SortKey};
+use owlet_connector::{
+    ColumnReference, Exactness, Expression, NullsOrder, ScanRequest, SortDirection, SortKey,
+};
 
 use crate::catalogs::SourceTable;
 use crate::pushdown::estimate::estimate;
@@ -18,14 +20,21 @@ use crate::scan::node::{JoinFed, PlannedScan, RemoteScan};
 impl PushdownPlanner {
     /// A scan of a table with the filter's conjuncts; returns the planned leaf, with a local filter for what the
     /// connector does not apply exactly.
-    pub(super) async fn table(&self, scan: &TableScan, conjuncts: &[Expr], hints: &Hints) -> Result<LogicalPlan> {
+    pub(super) async fn table(
+        &self,
+        scan: &TableScan,
+        conjuncts: &[Expr],
+        hints: &Hints,
+    ) -> Result<LogicalPlan> {
         let table = SourceTable::of(scan)
             .ok_or_else(|| DataFusionError::Internal("a scan without a source table".to_owned()))?;
         let mut translated = Vec::new();
         let mut untranslated = Vec::new();
         for conjunct in conjuncts {
             match Translator::new(&scan.projected_schema).expression(conjunct) {
-                Ok(predicate) => translated.push((conjunct, table.to_table_positions(predicate, scan)?)),
+                Ok(predicate) => {
+                    translated.push((conjunct, table.to_table_positions(predicate, scan)?))
+                }
                 Err(refusal) => untranslated.push((conjunct, refusal.to_string())),
             }
         }
@@ -35,28 +44,66 @@ impl PushdownPlanner {
             schema: table.metadata.schema.clone(),
             table: table.metadata.name.clone(),
             projection: output.clone(),
-            filters: translated.iter().map(|(_, predicate)| predicate.clone()).collect(),
-            limit: if pushed && untranslated.is_empty() { hints.limit } else { None },
-            ordering: if pushed { ordering(hints, &output, table)? } else { Vec::new() },
-            lookup_columns: if pushed { positions(&hints.lookup, &output) } else { Vec::new() },
+            filters: translated
+                .iter()
+                .map(|(_, predicate)| predicate.clone())
+                .collect(),
+            limit: if pushed && untranslated.is_empty() {
+                hints.limit
+            } else {
+                None
+            },
+            ordering: if pushed {
+                ordering(hints, &output, table)?
+            } else {
+                Vec::new()
+            },
+            lookup_columns: if pushed {
+                positions(&hints.lookup, &output)
+            } else {
+                Vec::new()
+            },
             lookup_rows: hints.lookup_rows,
             target_partitions: self.target_partitions,
         };
         let connector = table.source.connector();
         // Columns only the filters need are not read when the source applies all filters exactly.
-        let needed: Option<Vec<usize>> = hints.needed.clone().filter(|_| pushed && !translated.is_empty());
-        if let Some(needed) = needed.filter(|needed| needed.len() < output.len() && untranslated.is_empty()) {
-            let narrow = ScanRequest { projection: positions(&needed, &output), ..request.clone() };
-            let plan = connector.plan_scan(&narrow).await.map_err(connector_error)?;
-            if plan.filters.iter().all(|filter| *filter == Exactness::Exact) {
+        let needed: Option<Vec<usize>> = hints
+            .needed
+            .clone()
+            .filter(|_| pushed && !translated.is_empty());
+        if let Some(needed) =
+            needed.filter(|needed| needed.len() < output.len() && untranslated.is_empty())
+        {
+            let narrow = ScanRequest {
+                projection: positions(&needed, &output),
+                ..request.clone()
+            };
+            let plan = connector
+                .plan_scan(&narrow)
+                .await
+                .map_err(connector_error)?;
+            if plan
+                .filters
+                .iter()
+                .all(|filter| *filter == Exactness::Exact)
+            {
                 let schema = project(&scan.projected_schema, &needed)?;
                 return Ok(self.leaf(table, plan, Arc::new(schema), hints, Vec::new(), scan));
             }
         }
-        let plan = connector.plan_scan(&request).await.map_err(connector_error)?;
-        let mut stayed_local: Vec<String> =
-            untranslated.iter().map(|(conjunct, reason)| format!("filter {conjunct}: {reason}")).collect();
-        let mut residual: Vec<Expr> = untranslated.iter().map(|(conjunct, _)| (*conjunct).clone()).collect();
+        let plan = connector
+            .plan_scan(&request)
+            .await
+            .map_err(connector_error)?;
+        let mut stayed_local: Vec<String> = untranslated
+            .iter()
+            .map(|(conjunct, reason)| format!("filter {conjunct}: {reason}"))
+            .collect();
+        let mut residual: Vec<Expr> = untranslated
+            .iter()
+            .map(|(conjunct, _)| (*conjunct).clone())
+            .collect();
         for ((conjunct, _), exactness) in translated.iter().zip(&plan.filters) {
             match exactness {
                 Exactness::Exact => {}
@@ -70,11 +117,19 @@ impl PushdownPlanner {
                 }
             }
         }
-        let leaf = self.leaf(table, plan, Arc::clone(&scan.projected_schema), hints, stayed_local, scan);
+        let leaf = self.leaf(
+            table,
+            plan,
+            Arc::clone(&scan.projected_schema),
+            hints,
+            stayed_local,
+            scan,
+        );
         match conjunction(residual) {
             None => Ok(leaf),
             Some(predicate) => {
-                let filter = LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(leaf.clone()))?);
+                let filter =
+                    LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(leaf.clone()))?);
                 self.rebuild(filter, vec![leaf]).await
             }
         }
@@ -90,7 +145,8 @@ impl PushdownPlanner {
         scan: &TableScan,
     ) -> LogicalPlan {
         if plan.estimate.rows_returned.is_none() {
-            plan.estimate.rows_returned = Some(estimate(&LogicalPlan::TableScan(scan.clone())).rows);
+            plan.estimate.rows_returned =
+                Some(estimate(&LogicalPlan::TableScan(scan.clone())).rows);
         }
         let join_fed = match (self.pushdown, hints.lookup.is_empty()) {
             (Pushdown::On, false) => JoinFed::Yes,
@@ -109,7 +165,10 @@ impl PushdownPlanner {
 
 /// Output positions as positions in the table.
 fn positions(wanted: &[usize], output: &[usize]) -> Vec<usize> {
-    wanted.iter().filter_map(|position| output.get(*position).copied()).collect()
+    wanted
+        .iter()
+        .filter_map(|position| output.get(*position).copied())
+        .collect()
 }
 
 fn ordering(hints: &Hints, output: &[usize], table: &SourceTable) -> Result<Vec<SortKey>> {
@@ -117,9 +176,12 @@ fn ordering(hints: &Hints, output: &[usize], table: &SourceTable) -> Result<Vec<
         .ordering
         .iter()
         .map(|hint| {
-            let column = output.get(hint.column).and_then(|position| Some((*position, table.column(*position)?)));
-            let (index, metadata) = column
-                .ok_or_else(|| DataFusionError::Internal("an ordering names a column outside the scan".to_owned()))?;
+            let column = output
+                .get(hint.column)
+                .and_then(|position| Some((*position, table.column(*position)?)));
+            let (index, metadata) = column.ok_or_else(|| {
+                DataFusionError::Internal("an ordering names a column outside the scan".to_owned())
+            })?;
             Ok(SortKey {
                 expression: Expression::Column(ColumnReference {
                     index,
@@ -127,8 +189,16 @@ fn ordering(hints: &Hints, output: &[usize], table: &SourceTable) -> Result<Vec<
                     data_type: metadata.data_type.clone(),
                     nullable: metadata.nullable,
                 }),
-                direction: if hint.sort.asc { SortDirection::Ascending } else { SortDirection::Descending },
-                nulls: if hint.sort.nulls_first { NullsOrder::First } else { NullsOrder::Last },
+                direction: if hint.sort.asc {
+                    SortDirection::Ascending
+                } else {
+                    SortDirection::Descending
+                },
+                nulls: if hint.sort.nulls_first {
+                    NullsOrder::First
+                } else {
+                    NullsOrder::Last
+                },
             })
         })
         .collect()

@@ -4,10 +4,12 @@
 use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction as AggregateCall, InList, ScalarFunction};
-use datafusion::logical_expr::{Between, BinaryExpr, Case, Expr, ExprSchemable, Like, Operator, SortExpr};
+use datafusion::logical_expr::{
+    Between, BinaryExpr, Case, Expr, ExprSchemable, Like, Operator, SortExpr,
+};
 use owlet_connector::{
-    ArithmeticOperator, CastFailure, ColumnReference, CompareOperator, Expression, Literal, LiteralValue,
-    NullsOrder, SortDirection, SortKey, Truth,
+    ArithmeticOperator, CastFailure, ColumnReference, CompareOperator, Expression, Literal,
+    LiteralValue, NullsOrder, SortDirection, SortKey, Truth,
 };
 use owlet_remote_sql::{AggregateExpression, AggregateFunction, Refusal};
 
@@ -34,14 +36,20 @@ impl<'a> Translator<'a> {
             Expr::BinaryExpr(binary) => self.binary(expr, binary),
             Expr::Not(operand) => Ok(Expression::Not(Box::new(self.expression(operand)?))),
             Expr::IsNull(operand) => Ok(Expression::IsNull(Box::new(self.expression(operand)?))),
-            Expr::IsNotNull(operand) => Ok(Expression::IsNotNull(Box::new(self.expression(operand)?))),
+            Expr::IsNotNull(operand) => {
+                Ok(Expression::IsNotNull(Box::new(self.expression(operand)?)))
+            }
             Expr::IsTrue(operand) => self.truth_test(operand, Truth::True, Negation::Plain),
             Expr::IsFalse(operand) => self.truth_test(operand, Truth::False, Negation::Plain),
             Expr::IsUnknown(operand) => self.truth_test(operand, Truth::Unknown, Negation::Plain),
             Expr::IsNotTrue(operand) => self.truth_test(operand, Truth::True, Negation::Negated),
             Expr::IsNotFalse(operand) => self.truth_test(operand, Truth::False, Negation::Negated),
-            Expr::IsNotUnknown(operand) => self.truth_test(operand, Truth::Unknown, Negation::Negated),
-            Expr::Negative(operand) => Ok(Expression::Negative(Box::new(self.expression(operand)?))),
+            Expr::IsNotUnknown(operand) => {
+                self.truth_test(operand, Truth::Unknown, Negation::Negated)
+            }
+            Expr::Negative(operand) => {
+                Ok(Expression::Negative(Box::new(self.expression(operand)?)))
+            }
             Expr::Between(between) => self.between(between),
             Expr::Like(like) => self.like(like),
             Expr::Case(case) => self.case(expr, case),
@@ -49,9 +57,14 @@ impl<'a> Translator<'a> {
             Expr::TryCast(cast) => self.cast(&cast.expr, cast.field.data_type(), CastFailure::Null),
             Expr::InList(list) => self.in_list(list),
             Expr::ScalarFunction(function) => self.function(expr, function),
-            Expr::ScalarSubquery(_) => Err(Refusal::new("a scalar subquery is computed first, locally")),
+            Expr::ScalarSubquery(_) => {
+                Err(Refusal::new("a scalar subquery is computed first, locally"))
+            }
             Expr::WindowFunction(_) => Err(Refusal::new("window functions stay local")),
-            other => Err(Refusal::new(format!("{} has no remote counterpart", other.variant_name()))),
+            other => Err(Refusal::new(format!(
+                "{} has no remote counterpart",
+                other.variant_name()
+            ))),
         }
     }
 
@@ -60,22 +73,41 @@ impl<'a> Translator<'a> {
         let call = match expr {
             Expr::Alias(alias) => return self.aggregate(&alias.expr),
             Expr::AggregateFunction(call) => call,
-            other => return Err(Refusal::new(format!("{} is not an aggregate", other.variant_name()))),
+            other => {
+                return Err(Refusal::new(format!(
+                    "{} is not an aggregate",
+                    other.variant_name()
+                )));
+            }
         };
         let AggregateCall { func, params } = call;
         if !params.order_by.is_empty() || params.null_treatment.is_some() {
-            return Err(Refusal::new(format!("{} with ORDER BY or a NULL treatment stays local", func.name())));
+            return Err(Refusal::new(format!(
+                "{} with ORDER BY or a NULL treatment stays local",
+                func.name()
+            )));
         }
         let data_type = self.type_of(expr)?;
-        let filter = params.filter.as_ref().map(|filter| self.expression(filter)).transpose()?;
+        let filter = params
+            .filter
+            .as_ref()
+            .map(|filter| self.expression(filter))
+            .transpose()?;
         let argument = match params.args.as_slice() {
             [] => None,
             [argument] => Some(self.expression(argument)?),
-            _ => return Err(Refusal::new(format!("{} with several arguments stays local", func.name()))),
+            _ => {
+                return Err(Refusal::new(format!(
+                    "{} with several arguments stays local",
+                    func.name()
+                )));
+            }
         };
         let function = match (func.name(), &argument) {
             ("count", None) => AggregateFunction::CountRows,
-            ("count", Some(Expression::Literal(literal))) if !literal.is_null() && !params.distinct => {
+            ("count", Some(Expression::Literal(literal)))
+                if !literal.is_null() && !params.distinct =>
+            {
                 AggregateFunction::CountRows
             }
             ("count", Some(_)) => AggregateFunction::Count,
@@ -85,23 +117,46 @@ impl<'a> Translator<'a> {
             ("avg" | "mean", Some(_)) => AggregateFunction::Average,
             ("bool_and", Some(_)) => AggregateFunction::BooleanAnd,
             ("bool_or", Some(_)) => AggregateFunction::BooleanOr,
-            (name, _) => return Err(Refusal::new(format!("aggregate {name} has no remote counterpart"))),
+            (name, _) => {
+                return Err(Refusal::new(format!(
+                    "aggregate {name} has no remote counterpart"
+                )));
+            }
         };
-        let argument = if function == AggregateFunction::CountRows { None } else { argument };
-        Ok(AggregateExpression { function, argument, distinct: params.distinct, filter, data_type })
+        let argument = if function == AggregateFunction::CountRows {
+            None
+        } else {
+            argument
+        };
+        Ok(AggregateExpression {
+            function,
+            argument,
+            distinct: params.distinct,
+            filter,
+            data_type,
+        })
     }
 
     /// Translates one ordering key.
     pub fn sort_key(&self, sort: &SortExpr) -> Translated<SortKey> {
         Ok(SortKey {
             expression: self.expression(&sort.expr)?,
-            direction: if sort.asc { SortDirection::Ascending } else { SortDirection::Descending },
-            nulls: if sort.nulls_first { NullsOrder::First } else { NullsOrder::Last },
+            direction: if sort.asc {
+                SortDirection::Ascending
+            } else {
+                SortDirection::Descending
+            },
+            nulls: if sort.nulls_first {
+                NullsOrder::First
+            } else {
+                NullsOrder::Last
+            },
         })
     }
 
     fn type_of(&self, expr: &Expr) -> Translated<DataType> {
-        expr.get_type(self.schema).map_err(|error| Refusal::new(format!("type of {expr} is unknown: {error}")))
+        expr.get_type(self.schema)
+            .map_err(|error| Refusal::new(format!("type of {expr} is unknown: {error}")))
     }
 
     fn column(&self, column: &Column) -> Translated<Expression> {
@@ -123,7 +178,8 @@ impl<'a> Translator<'a> {
             let mut operands = Vec::new();
             for side in [&binary.left, &binary.right] {
                 match (self.expression(side)?, binary.op) {
-                    (Expression::And(nested), Operator::And) | (Expression::Or(nested), Operator::Or) => {
+                    (Expression::And(nested), Operator::And)
+                    | (Expression::Or(nested), Operator::Or) => {
                         operands.extend(nested);
                     }
                     (other, _) => operands.push(other),
@@ -137,7 +193,11 @@ impl<'a> Translator<'a> {
         let left = Box::new(self.expression(&binary.left)?);
         let right = Box::new(self.expression(&binary.right)?);
         if let Some(operator) = compare_operator(binary.op) {
-            return Ok(Expression::Compare { operator, left, right });
+            return Ok(Expression::Compare {
+                operator,
+                left,
+                right,
+            });
         }
         let operator = match binary.op {
             Operator::Plus => ArithmeticOperator::Add,
@@ -146,12 +206,26 @@ impl<'a> Translator<'a> {
             Operator::Divide => ArithmeticOperator::Divide,
             Operator::Modulo => ArithmeticOperator::Modulo,
             Operator::StringConcat => ArithmeticOperator::Concatenate,
-            other => return Err(Refusal::new(format!("operator {other} has no remote counterpart"))),
+            other => {
+                return Err(Refusal::new(format!(
+                    "operator {other} has no remote counterpart"
+                )));
+            }
         };
-        Ok(Expression::Arithmetic { operator, left, right, data_type: self.type_of(expr)? })
+        Ok(Expression::Arithmetic {
+            operator,
+            left,
+            right,
+            data_type: self.type_of(expr)?,
+        })
     }
 
-    fn truth_test(&self, operand: &Expr, truth: Truth, negation: Negation) -> Translated<Expression> {
+    fn truth_test(
+        &self,
+        operand: &Expr,
+        truth: Truth,
+        negation: Negation,
+    ) -> Translated<Expression> {
         Ok(Expression::Is {
             expression: Box::new(self.expression(operand)?),
             truth,
@@ -172,7 +246,11 @@ impl<'a> Translator<'a> {
             right: Box::new(self.expression(&between.high)?),
         };
         let inside = Expression::And(vec![low, high]);
-        Ok(if between.negated { Expression::Not(Box::new(inside)) } else { inside })
+        Ok(if between.negated {
+            Expression::Not(Box::new(inside))
+        } else {
+            inside
+        })
     }
 
     fn like(&self, like: &Like) -> Translated<Expression> {
@@ -186,7 +264,11 @@ impl<'a> Translator<'a> {
     }
 
     fn case(&self, expr: &Expr, case: &Case) -> Translated<Expression> {
-        let operand = case.expr.as_ref().map(|operand| self.expression(operand)).transpose()?;
+        let operand = case
+            .expr
+            .as_ref()
+            .map(|operand| self.expression(operand))
+            .transpose()?;
         let mut branches = Vec::with_capacity(case.when_then_expr.len());
         for (when, then) in &case.when_then_expr {
             let condition = self.expression(when)?;
@@ -200,23 +282,44 @@ impl<'a> Translator<'a> {
             };
             branches.push((condition, self.expression(then)?));
         }
-        let otherwise =
-            case.else_expr.as_ref().map(|otherwise| self.expression(otherwise)).transpose()?.map(Box::new);
-        Ok(Expression::Case { branches, otherwise, data_type: self.type_of(expr)? })
+        let otherwise = case
+            .else_expr
+            .as_ref()
+            .map(|otherwise| self.expression(otherwise))
+            .transpose()?
+            .map(Box::new);
+        Ok(Expression::Case {
+            branches,
+            otherwise,
+            data_type: self.type_of(expr)?,
+        })
     }
 
-    fn cast(&self, operand: &Expr, target: &DataType, on_failure: CastFailure) -> Translated<Expression> {
+    fn cast(
+        &self,
+        operand: &Expr,
+        target: &DataType,
+        on_failure: CastFailure,
+    ) -> Translated<Expression> {
         let expression = self.expression(operand)?;
         if is_text(&expression.data_type()) && is_text(target) {
             return Ok(expression);
         }
-        Ok(Expression::Cast { expression: Box::new(expression), data_type: target.clone(), on_failure })
+        Ok(Expression::Cast {
+            expression: Box::new(expression),
+            data_type: target.clone(),
+            on_failure,
+        })
     }
 
     fn in_list(&self, list: &InList) -> Translated<Expression> {
         Ok(Expression::InList {
             expression: Box::new(self.expression(&list.expr)?),
-            list: list.list.iter().map(|item| self.expression(item)).collect::<Translated<_>>()?,
+            list: list
+                .list
+                .iter()
+                .map(|item| self.expression(item))
+                .collect::<Translated<_>>()?,
             negated: list.negated,
         })
     }
@@ -241,7 +344,11 @@ impl<'a> Translator<'a> {
         }
         Ok(Expression::Function {
             name,
-            arguments: function.args.iter().map(|argument| self.expression(argument)).collect::<Translated<_>>()?,
+            arguments: function
+                .args
+                .iter()
+                .map(|argument| self.expression(argument))
+                .collect::<Translated<_>>()?,
             data_type: self.type_of(expr)?,
         })
     }
@@ -270,7 +377,10 @@ pub fn compare_operator(operator: Operator) -> Option<CompareOperator> {
 
 /// True for all Arrow text types; they hold the same values.
 pub fn is_text(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+    matches!(
+        data_type,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    )
 }
 
 /// A DataFusion constant as a plain literal. Text types are unified to `Utf8`.
@@ -303,20 +413,28 @@ pub fn literal(value: &ScalarValue) -> Translated<Literal> {
         | ScalarValue::LargeBinary(Some(value))
         | ScalarValue::BinaryView(Some(value)) => LiteralValue::Binary(value.clone()),
         ScalarValue::Date32(Some(value)) => LiteralValue::Integer((*value).into()),
-        ScalarValue::Time64Microsecond(Some(value)) | ScalarValue::Time64Nanosecond(Some(value)) => {
-            LiteralValue::Integer((*value).into())
-        }
+        ScalarValue::Time64Microsecond(Some(value))
+        | ScalarValue::Time64Nanosecond(Some(value)) => LiteralValue::Integer((*value).into()),
         ScalarValue::TimestampSecond(Some(value), _)
         | ScalarValue::TimestampMillisecond(Some(value), _)
         | ScalarValue::TimestampMicrosecond(Some(value), _)
-        | ScalarValue::TimestampNanosecond(Some(value), _) => LiteralValue::Integer((*value).into()),
+        | ScalarValue::TimestampNanosecond(Some(value), _) => {
+            LiteralValue::Integer((*value).into())
+        }
         ScalarValue::IntervalMonthDayNano(Some(value))
             if data_type == DataType::Interval(IntervalUnit::MonthDayNano) =>
         {
-            LiteralValue::Interval { months: value.months, days: value.days, nanoseconds: value.nanoseconds }
+            LiteralValue::Interval {
+                months: value.months,
+                days: value.days,
+                nanoseconds: value.nanoseconds,
+            }
         }
         other => {
-            return Err(Refusal::new(format!("a constant of type {} has no remote form", other.data_type())));
+            return Err(Refusal::new(format!(
+                "a constant of type {} has no remote form",
+                other.data_type()
+            )));
         }
     };
     Ok(Literal { value, data_type })

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNullExpr,
     Literal as PhysicalLiteral,
 };
-use datafusion::physical_expr::PhysicalExpr;
-use arrow::datatypes::SchemaRef;
 use owlet_connector::{ColumnReference, Expression};
 
 use crate::pushdown::translate::{compare_operator, is_text, literal};
@@ -59,7 +59,11 @@ fn superset(filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Expres
     }
     if let Some(case) = filter.downcast_ref::<CaseExpr>() {
         // Partitioned joins route by hash: a row passes if it passes any partition's filter.
-        let branches = case.when_then_expr().iter().map(|(_, then)| then).chain(case.else_expr());
+        let branches = case
+            .when_then_expr()
+            .iter()
+            .map(|(_, then)| then)
+            .chain(case.else_expr());
         let mut alternatives = Vec::new();
         for branch in branches {
             match superset(branch, schema)? {
@@ -74,7 +78,10 @@ fn superset(filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Expres
 
 fn binary_superset(binary: &BinaryExpr, schema: &SchemaRef) -> Option<Expression> {
     match binary.op() {
-        Operator::And => match (superset(binary.left(), schema), superset(binary.right(), schema)) {
+        Operator::And => match (
+            superset(binary.left(), schema),
+            superset(binary.right(), schema),
+        ) {
             (Some(left), Some(right)) => Some(Expression::And(vec![left, right])),
             (one, other) => one.or(other),
         },
@@ -95,10 +102,18 @@ fn binary_superset(binary: &BinaryExpr, schema: &SchemaRef) -> Option<Expression
 fn union(alternatives: Vec<Expression>) -> Expression {
     let mut merged: Option<(Expression, Vec<Expression>)> = None;
     for alternative in &alternatives {
-        let set = alternative.clone().into_conjuncts().into_iter().find_map(|conjunct| match conjunct {
-            Expression::InList { expression, list, negated: false } => Some((*expression, list)),
-            _ => None,
-        });
+        let set = alternative
+            .clone()
+            .into_conjuncts()
+            .into_iter()
+            .find_map(|conjunct| match conjunct {
+                Expression::InList {
+                    expression,
+                    list,
+                    negated: false,
+                } => Some((*expression, list)),
+                _ => None,
+            });
         merged = match (merged, set) {
             (None, Some(set)) => Some(set),
             (Some((column, mut list)), Some((other, more))) if column == other => {
@@ -109,7 +124,11 @@ fn union(alternatives: Vec<Expression>) -> Expression {
         };
     }
     match merged {
-        Some((column, list)) => Expression::InList { expression: Box::new(column), list, negated: false },
+        Some((column, list)) => Expression::InList {
+            expression: Box::new(column),
+            list,
+            negated: false,
+        },
         None => or(alternatives),
     }
 }

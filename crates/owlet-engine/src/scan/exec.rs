@@ -22,7 +22,9 @@ use datafusion::physical_plan::filter_pushdown::{
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+};
 use futures::{StreamExt, TryStreamExt};
 use owlet_connector::{ConnectorError, Expression, ScanContext, ScanDescription, WorkRecorder};
 
@@ -49,7 +51,12 @@ pub struct ScanExec {
 
 impl ScanExec {
     /// A leaf with this output schema (the plan's columns in order, possibly under other names).
-    pub fn new(scan: Arc<PlannedScan>, schema: SchemaRef, run: QueryRun, target_partitions: usize) -> Self {
+    pub fn new(
+        scan: Arc<PlannedScan>,
+        schema: SchemaRef,
+        run: QueryRun,
+        target_partitions: usize,
+    ) -> Self {
         let partitions = scan.plan.splits.len().clamp(1, target_partitions.max(1));
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
@@ -86,7 +93,9 @@ impl ScanExec {
         let rows = self.scan.plan.estimate.rows_returned;
         let bytes = self.scan.plan.estimate.bytes;
         let estimated = |value: Option<f64>| match value {
-            Some(value) if value.is_finite() && value >= 0.0 => Precision::Inexact(value.round() as usize),
+            Some(value) if value.is_finite() && value >= 0.0 => {
+                Precision::Inexact(value.round() as usize)
+            }
             _ => Precision::Absent,
         };
         Statistics {
@@ -99,7 +108,11 @@ impl ScanExec {
 
 impl DisplayAs for ScanExec {
     fn fmt_as(&self, _format: DisplayFormatType, formatter: &mut fmt::Formatter) -> fmt::Result {
-        write!(formatter, "ScanExec: {} {}", self.scan.catalog, self.scan.plan.remote)
+        write!(
+            formatter,
+            "ScanExec: {} {}",
+            self.scan.catalog, self.scan.plan.remote
+        )
     }
 }
 
@@ -186,7 +199,11 @@ impl ExecutionPlan for ScanExec {
         Ok(propagation.with_updated_node(Arc::new(updated)))
     }
 
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let exec = self.clone();
         let batch_rows = context.session_config().batch_size();
@@ -239,9 +256,12 @@ impl ScanExec {
         let next_split = Arc::clone(&self.next_split);
         let splits = std::iter::from_fn(move || {
             let split = next_split.fetch_add(1, Ordering::Relaxed);
-            (split < scan.plan.splits.len()).then(|| scan.connector.open(&scan.plan, split, context.clone()))
+            (split < scan.plan.splits.len())
+                .then(|| scan.connector.open(&scan.plan, split, context.clone()))
         });
-        futures::stream::iter(splits).flatten().map(move |batch| adapt(batch?, &schema))
+        futures::stream::iter(splits)
+            .flatten()
+            .map(move |batch| adapt(batch?, &schema))
     }
 }
 
@@ -257,7 +277,9 @@ fn adapt(batch: RecordBatch, schema: &Arc<Schema>) -> Result<RecordBatch, Connec
         .collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options).map_err(|error| {
-        ConnectorError::Internal(format!("a scan returned batches that do not match its plan: {error}"))
+        ConnectorError::Internal(format!(
+            "a scan returned batches that do not match its plan: {error}"
+        ))
     })
 }
 

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchemaRef, Result, internal_err};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
 };
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner, PhysicalPlanningContext};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use owlet_connector::{Connector, ScanPlan};
 
 use crate::scan::QueryRun;
@@ -56,12 +57,18 @@ impl RemoteScan {
     /// A leaf with this output schema, whose columns are the plan's in order.
     pub fn new(scan: PlannedScan, schema: DFSchemaRef) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Atomic::Relaxed), scan: Arc::new(scan), schema }
+        Self {
+            id: NEXT.fetch_add(1, Atomic::Relaxed),
+            scan: Arc::new(scan),
+            schema,
+        }
     }
 
     /// As a plan.
     pub fn into_plan(self) -> LogicalPlan {
-        LogicalPlan::Extension(Extension { node: Arc::new(self) })
+        LogicalPlan::Extension(Extension {
+            node: Arc::new(self),
+        })
     }
 }
 
@@ -103,7 +110,11 @@ impl UserDefinedLogicalNodeCore for RemoteScan {
     }
 
     fn fmt_for_explain(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        write!(formatter, "RemoteScan: {} {}", self.scan.catalog, self.scan.plan.remote)
+        write!(
+            formatter,
+            "RemoteScan: {} {}",
+            self.scan.catalog, self.scan.plan.remote
+        )
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
@@ -138,7 +149,12 @@ impl ExtensionPlanner for RemoteScanPlanner {
             return Ok(None);
         };
         let schema = Arc::clone(remote.schema.inner());
-        let exec = ScanExec::new(Arc::clone(&remote.scan), schema, self.run.clone(), self.target_partitions);
+        let exec = ScanExec::new(
+            Arc::clone(&remote.scan),
+            schema,
+            self.run.clone(),
+            self.target_partitions,
+        );
         Ok(Some(Arc::new(exec)))
     }
 }

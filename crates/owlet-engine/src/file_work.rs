@@ -1,0 +1,86 @@
+//! The work report's entries for file scans, read from DataFusion's metrics after the run.
+
+use std::sync::Arc;
+
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::MetricsSet;
+use owlet_connector::SourceWork;
+
+/// Paths named in full before the rest is only counted.
+const NAMED_FILES: usize = 3;
+
+/// One entry for each file scan of a plan.
+pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<SourceWork> {
+    let mut found = Vec::new();
+    collect(plan, &mut found);
+    found
+}
+
+fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<SourceWork>) {
+    if let Some(entry) = plan.downcast_ref::<DataSourceExec>().and_then(entry) {
+        found.push(entry);
+    }
+    for child in plan.children() {
+        collect(child, found);
+    }
+}
+
+fn entry(exec: &DataSourceExec) -> Option<SourceWork> {
+    let config =
+        (exec.data_source().as_ref() as &dyn std::any::Any).downcast_ref::<FileScanConfig>()?;
+    let paths: Vec<String> = config
+        .file_groups
+        .iter()
+        .flat_map(|group| {
+            group
+                .files()
+                .iter()
+                .map(|file| file.object_meta.location.to_string())
+        })
+        .collect();
+    let mut unique = paths;
+    unique.sort_unstable();
+    unique.dedup();
+    let mut remote = unique
+        .iter()
+        .take(NAMED_FILES)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if unique.len() > NAMED_FILES {
+        remote.push_str(&format!(" and {} more", unique.len() - NAMED_FILES));
+    }
+    let metrics = exec.metrics().unwrap_or_default();
+    let rows = metrics.output_rows().unwrap_or(0) as u64;
+    let table = unique.first().map(|path| stem(path)).unwrap_or_default();
+    Some(SourceWork {
+        catalog: config
+            .object_store_url
+            .as_str()
+            .trim_end_matches('/')
+            .to_owned(),
+        table,
+        access: format!("{} files", unique.len()),
+        remote,
+        requests: unique.len() as u64,
+        rows_read: rows,
+        rows_returned: rows,
+        bytes: sum(&metrics, "bytes_scanned"),
+        rcu_estimated: None,
+        rcu_consumed: None,
+        ms: sum(&metrics, "time_elapsed_processing") as f64 / 1e6,
+    })
+}
+
+fn stem(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.split('.').next().unwrap_or(file).to_owned()
+}
+
+fn sum(metrics: &MetricsSet, name: &str) -> u64 {
+    metrics
+        .sum_by_name(name)
+        .map_or(0, |value| value.as_usize() as u64)
+}
