@@ -26,7 +26,9 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with this reason.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
+        Self {
+            reason: reason.into(),
+        }
     }
 }
 
@@ -39,7 +41,11 @@ pub trait Dialect: Debug + Send + Sync {
     fn render(&self, relation: &Relation) -> Result<RemoteQuery, Refusal>;
 
     /// Whether an expression over these input columns is exact here. The text is not for execution.
-    fn check_expression(&self, expression: &Expression, input: &[OutputColumn]) -> Result<(), Refusal>;
+    fn check_expression(
+        &self,
+        expression: &Expression,
+        input: &[OutputColumn],
+    ) -> Result<(), Refusal>;
 
     /// Whether the topmost operator of `relation` is exact, given that its inputs are.
     /// Cheaper than [`Dialect::render`]; the planner calls it once per operator, bottom-up.

@@ -4,12 +4,30 @@
 //! render *exactly* it refuses with a reason, and that part of the plan stays local. This crate must never
 //! know a driver or do I/O.
 
+mod calendar;
+mod class;
 pub mod connector;
+mod decimal;
 pub mod dialect;
+pub mod docs;
+mod flavor;
+mod fragment;
+mod join;
+mod limits;
+mod pattern;
+pub mod postgres;
+mod prefilter;
 pub mod relation;
+mod render;
+mod rule;
+mod select;
+mod spelling;
+mod translate;
 
 pub use connector::{QueryOptions, SqlConnector};
 pub use dialect::{Dialect, Refusal, RemoteQuery};
+pub use docs::DocTable;
 pub use relation::{
-    AggregateExpression, AggregateFunction, JoinKind, OutputColumn, Relation, RemoteTable, SetOperator,
+    AggregateExpression, AggregateFunction, JoinKind, OutputColumn, Relation, RemoteTable,
+    SetOperator,
 };

@@ -180,9 +180,16 @@ impl Relation {
             | Self::Distinct { input } => input.columns(),
             Self::Project { input, expressions } => {
                 let columns = input.columns();
-                expressions.iter().map(|expression| output_column(expression, &columns)).collect()
+                expressions
+                    .iter()
+                    .map(|expression| output_column(expression, &columns))
+                    .collect()
             }
-            Self::Aggregate { input, keys, aggregates } => {
+            Self::Aggregate {
+                input,
+                keys,
+                aggregates,
+            } => {
                 let columns = input.columns();
                 let keys = keys.iter().map(|key| output_column(key, &columns));
                 let aggregates = aggregates.iter().map(|aggregate| OutputColumn {
@@ -192,7 +199,9 @@ impl Relation {
                 });
                 keys.chain(aggregates).collect()
             }
-            Self::Join { left, right, kind, .. } => {
+            Self::Join {
+                left, right, kind, ..
+            } => {
                 let left_nullable = matches!(kind, JoinKind::Right | JoinKind::Full);
                 let right_nullable = matches!(kind, JoinKind::Left | JoinKind::Full);
                 let mut columns = widen(left.columns(), left_nullable);
@@ -216,6 +225,49 @@ impl Relation {
         }
     }
 
+    /// Direct inputs, left to right.
+    pub fn inputs(&self) -> Vec<&Relation> {
+        match self {
+            Self::Table(_) => Vec::new(),
+            Self::Filter { input, .. }
+            | Self::Project { input, .. }
+            | Self::Aggregate { input, .. }
+            | Self::Sort { input, .. }
+            | Self::Limit { input, .. }
+            | Self::Distinct { input } => vec![input],
+            Self::Join { left, right, .. } => vec![left, right],
+            Self::SetOperation { inputs, .. } => inputs.iter().collect(),
+        }
+    }
+
+    /// The expressions of the topmost operator.
+    pub fn expressions(&self) -> Vec<&Expression> {
+        match self {
+            Self::Table(_)
+            | Self::Limit { .. }
+            | Self::Distinct { .. }
+            | Self::SetOperation { .. } => Vec::new(),
+            Self::Filter { predicate, .. } => vec![predicate],
+            Self::Project { expressions, .. } => expressions.iter().collect(),
+            Self::Aggregate {
+                keys, aggregates, ..
+            } => keys
+                .iter()
+                .chain(
+                    aggregates
+                        .iter()
+                        .flat_map(|aggregate| aggregate.argument.iter().chain(&aggregate.filter)),
+                )
+                .collect(),
+            Self::Join { on, filter, .. } => on
+                .iter()
+                .flat_map(|(left, right)| [left, right])
+                .chain(filter)
+                .collect(),
+            Self::Sort { keys, .. } => keys.iter().map(|key| &key.expression).collect(),
+        }
+    }
+
     /// The tables read, in order of appearance.
     pub fn tables(&self) -> Vec<&RemoteTable> {
         match self {
@@ -226,7 +278,9 @@ impl Relation {
             | Self::Sort { input, .. }
             | Self::Limit { input, .. }
             | Self::Distinct { input } => input.tables(),
-            Self::Join { left, right, .. } => left.tables().into_iter().chain(right.tables()).collect(),
+            Self::Join { left, right, .. } => {
+                left.tables().into_iter().chain(right.tables()).collect()
+            }
             Self::SetOperation { inputs, .. } => inputs.iter().flat_map(Self::tables).collect(),
         }
     }
@@ -242,7 +296,11 @@ fn output_column(expression: &Expression, input: &[OutputColumn]) -> OutputColum
                 origin: None,
             },
         },
-        other => OutputColumn { data_type: other.data_type(), nullable: true, origin: None },
+        other => OutputColumn {
+            data_type: other.data_type(),
+            nullable: true,
+            origin: None,
+        },
     }
 }
 

@@ -1,0 +1,64 @@
+//! What the shared renderer asks of a dialect. Must never know a driver.
+
+use std::fmt::Debug;
+
+use owlet_connector::{ColumnMetadata, Literal};
+
+use crate::dialect::Refusal;
+use crate::fragment::Fragment;
+use crate::relation::{JoinKind, RemoteTable};
+use crate::rule::Rule;
+
+/// A dialect's spelling and its exactness table.
+pub(crate) trait Flavor: Debug + Send + Sync {
+    /// Name for people.
+    fn title(&self) -> &'static str;
+
+    /// The exactness table.
+    fn rules(&self) -> &'static [Rule];
+
+    /// Quotes an identifier.
+    fn identifier(&self, identifier: &str) -> String;
+
+    /// Spells a constant.
+    fn constant(&self, literal: &Literal) -> Result<String, Refusal>;
+
+    /// A column of a table in canonical form. `qualifier` is the table's alias.
+    fn table_column(
+        &self,
+        qualifier: &str,
+        table: &RemoteTable,
+        column: &ColumnMetadata,
+    ) -> Result<Fragment, Refusal>;
+
+    /// What limits text computations on this source as a whole, e.g. its encoding.
+    fn text_refusal(&self) -> Option<String> {
+        None
+    }
+
+    /// A second key that orders values the source holds equal but the engine does not.
+    fn tie_breaker(&self, _key: &Fragment) -> Option<String> {
+        None
+    }
+
+    /// Why this kind of join cannot be spelled.
+    fn join_refusal(&self, kind: JoinKind, has_filter: bool) -> Option<&'static str>;
+
+    /// The select list of a query whose rows have no columns.
+    fn empty_select_list(&self) -> &'static str;
+
+    /// `LIMIT` and `OFFSET`, with a leading blank.
+    fn limit_clause(&self, skip: u64, fetch: Option<u64>) -> String;
+
+    /// A comparison that is weaker than this one but exact, if it has one.
+    fn weakened(
+        &self,
+        predicate: &owlet_connector::Expression,
+    ) -> Option<owlet_connector::Expression> {
+        let _ = predicate;
+        None
+    }
+
+    /// How many columns a result may have.
+    fn maximum_columns(&self) -> usize;
+}
