@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::common::{DFSchemaRef, Result};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use owlet_remote_sql::{Dialect, QueryOptions, Relation, SqlConnector};
@@ -84,24 +84,25 @@ impl Candidate {
         }
         let cut = self.cut_bytes();
         match &self.plan {
-            LogicalPlan::Join(_) => cut * JOIN_TOLERANCE < self.estimate.bytes,
             LogicalPlan::Union(_) => true,
-            LogicalPlan::Projection(projection) => {
-                let only_passes = projection
-                    .expr
-                    .iter()
-                    .all(|expr| passed_through(expr, &projection.input).is_some());
-                !only_passes
-                    && cut <= self.estimate.bytes
-                    && !matches!(projection.input.as_ref(), LogicalPlan::Aggregate(_))
+            LogicalPlan::Projection(projection) if !only_passes(projection) => {
+                let on_aggregate = matches!(projection.input.as_ref(), LogicalPlan::Aggregate(_));
+                !on_aggregate && cut <= self.estimate.bytes
             }
-            _ => false,
+            _ => cut * CUT_TOLERANCE < self.estimate.bytes,
         }
     }
 }
 
-/// A pushed join may transfer this much more than its inputs by the (rough) estimate.
-const JOIN_TOLERANCE: f64 = 1.5;
+/// A pushed subtree may transfer this much more than its parts by the (rough) estimate.
+const CUT_TOLERANCE: f64 = 1.5;
+
+fn only_passes(projection: &Projection) -> bool {
+    projection
+        .expr
+        .iter()
+        .all(|expr| passed_through(expr, &projection.input).is_some())
+}
 
 impl PushdownPlanner {
     /// Cuts the candidate where that transfers less, and plans the remote queries.
@@ -148,7 +149,19 @@ impl PushdownPlanner {
             plan.estimate.bytes = Some(candidate.estimate.bytes);
         }
         let schema = Arc::clone(candidate.plan.schema());
+        let columns = candidate
+            .relation
+            .columns()
+            .into_iter()
+            .map(|column| {
+                column
+                    .origin
+                    .map(|origin| origin.statistics)
+                    .unwrap_or_default()
+            })
+            .collect();
         let scan = PlannedScan {
+            columns,
             catalog: candidate.catalog,
             connector: candidate.connector,
             plan,

@@ -152,7 +152,22 @@ impl PushdownPlanner {
             (Pushdown::On, false) => JoinFed::Yes,
             _ => JoinFed::No,
         };
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| {
+                let column = table
+                    .metadata
+                    .columns
+                    .iter()
+                    .find(|column| column.name == *field.name());
+                column
+                    .map(|column| column.statistics.clone())
+                    .unwrap_or_default()
+            })
+            .collect();
         let planned = PlannedScan {
+            columns,
             catalog: table.catalog.clone(),
             connector: table.source.connector(),
             plan,

@@ -90,20 +90,49 @@ impl ScanExec {
     }
 
     fn statistics(&self) -> Statistics {
-        let rows = self.scan.plan.estimate.rows_returned;
-        let bytes = self.scan.plan.estimate.bytes;
-        let estimated = |value: Option<f64>| match value {
-            Some(value) if value.is_finite() && value >= 0.0 => {
-                Precision::Inexact(value.round() as usize)
-            }
-            _ => Precision::Absent,
-        };
+        let rows = estimated(self.scan.plan.estimate.rows_returned);
+        let column_statistics = (0..self.schema.fields().len())
+            .map(|column| match self.scan.columns.get(column) {
+                Some(known) => column_statistics(known, &rows),
+                None => ColumnStatistics::new_unknown(),
+            })
+            .collect();
         Statistics {
-            num_rows: estimated(rows),
-            total_byte_size: estimated(bytes),
-            column_statistics: vec![ColumnStatistics::new_unknown(); self.schema.fields().len()],
+            num_rows: rows,
+            total_byte_size: estimated(self.scan.plan.estimate.bytes),
+            column_statistics,
         }
     }
+}
+
+fn estimated(value: Option<f64>) -> Precision<usize> {
+    match value {
+        Some(value) if value.is_finite() && value >= 0.0 => {
+            Precision::Inexact(value.round() as usize)
+        }
+        _ => Precision::Absent,
+    }
+}
+
+/// The source's column statistics as DataFusion's; a filtered scan has no more distinct values than rows.
+fn column_statistics(
+    known: &owlet_connector::ColumnStatistics,
+    rows: &Precision<usize>,
+) -> ColumnStatistics {
+    let distinct = known.distinct.map(|distinct| {
+        let distinct = distinct as usize;
+        rows.get_value()
+            .map_or(distinct, |rows| distinct.min(*rows))
+    });
+    let nulls = match (known.null_fraction, rows.get_value()) {
+        (Some(fraction), Some(rows)) => {
+            Precision::Inexact((fraction * *rows as f64).round() as usize)
+        }
+        _ => Precision::Absent,
+    };
+    ColumnStatistics::new_unknown()
+        .with_distinct_count(distinct.map_or(Precision::Absent, Precision::Inexact))
+        .with_null_count(nulls)
 }
 
 impl DisplayAs for ScanExec {
@@ -268,6 +297,13 @@ impl ScanExec {
 /// Gives a connector's batch the names of the plan and unifies text encodings; any other difference is a bug of
 /// the connector and must not pass silently.
 fn adapt(batch: RecordBatch, schema: &Arc<Schema>) -> Result<RecordBatch, ConnectorError> {
+    if batch.num_columns() != schema.fields().len() {
+        return Err(ConnectorError::Internal(format!(
+            "a scan returned {} columns instead of {}",
+            batch.num_columns(),
+            schema.fields().len()
+        )));
+    }
     let rows = batch.num_rows();
     let columns = batch
         .columns()

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
-use owlet_connector::{Connector, ScanPlan};
+use owlet_connector::{ColumnStatistics, Connector, ScanPlan};
 
 use crate::scan::QueryRun;
 use crate::scan::exec::ScanExec;
@@ -40,6 +40,8 @@ pub struct PlannedScan {
     pub plan: ScanPlan,
     /// See [`JoinFed`].
     pub join_fed: JoinFed,
+    /// What the source's statistics say of each output column.
+    pub columns: Vec<ColumnStatistics>,
     /// What stayed local above this scan, with reasons.
     pub stayed_local: Vec<String>,
 }
