@@ -6,7 +6,10 @@
 pub mod answer;
 pub mod dynamodb;
 pub mod environment;
+pub mod fuzz;
 pub mod native;
+pub mod run;
+pub mod sources;
 pub mod tpch;
 
 /// Failures of tests and benchmarks are read by people, so they are sentences.

