@@ -1,5 +1,6 @@
 //! TPC-H: the tables, their deterministic rows at any scale, and the 22 queries. Must never know the engine.
 
+pub mod layout;
 pub mod load;
 
 use tpchgen::generators::{
