@@ -4,9 +4,11 @@
 //! Must never be a dependency of a crate that ships.
 
 pub mod answer;
+pub mod bench;
 pub mod dynamodb;
 pub mod environment;
 pub mod fuzz;
+pub mod md5;
 pub mod native;
 pub mod run;
 pub mod sources;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use owlet_testkit::{Result, fuzz};
+use owlet_testkit::{Result, bench, fuzz};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,6 +20,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: &[String]) -> Result<ExitCode> {
     match arguments.first().map(String::as_str) {
         Some("fuzz-pushdown") => fuzz_pushdown(&arguments[1..]).await,
+        Some("bench") => run_bench(&arguments[1..]).await,
         other => Err(format!("unknown command {other:?}: use `cargo xtask`").into()),
     }
 }
@@ -49,6 +50,31 @@ async fn fuzz_pushdown(arguments: &[String]) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+async fn run_bench(arguments: &[String]) -> Result<ExitCode> {
+    let decimal = |name: &str, usual: f64| -> Result<f64> {
+        match arguments.iter().position(|argument| argument == name) {
+            Some(position) => Ok(arguments
+                .get(position + 1)
+                .ok_or_else(|| format!("{name} needs a number"))?
+                .parse()?),
+            None => Ok(usual),
+        }
+    };
+    let options = bench::Options {
+        names: arguments
+            .iter()
+            .take_while(|argument| !argument.starts_with("--"))
+            .cloned()
+            .collect(),
+        clean_build: arguments.iter().any(|argument| argument == "--clean-build"),
+        rounds: usize::try_from(number(arguments, "--rounds")?.unwrap_or(5))?,
+        scale_factor: decimal("--scale", 1.0)?,
+        tpch_scale_factor: decimal("--tpch-scale", 0.1)?,
+    };
+    bench::run(&options).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn number(arguments: &[String], name: &str) -> Result<Option<u64>> {
