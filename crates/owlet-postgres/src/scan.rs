@@ -1,0 +1,331 @@
+//! Reading one split: connection, statement, decoding, and every way it can end. Must never know planning.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use arrow::record_batch::RecordBatch;
+use arrow_schema::SchemaRef;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream};
+use owlet_connector::{BatchStream, ConnectorError, ScanContext};
+use tokio_postgres::CopyOutStream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::cache::MetadataCache;
+use crate::copy::CopyReader;
+use crate::decode::{BatchDecoder, ColumnOrigin, DecodeError};
+use crate::failure::{CHANGED_CODE, Stage, is_connection_failure, is_stale_metadata, is_transient, translate};
+use crate::options::Settings;
+use crate::plan::SharedTable;
+use crate::pool::{Lease, Pool, Purpose};
+use crate::session::Begin;
+use crate::snapshot::Ticket;
+
+/// A batch is handed over when its values reach this size, whatever its number of rows.
+const BATCH_BYTES: usize = 16 << 20;
+/// Tries of a split before its first row; later failures are final.
+const TRIES: usize = 3;
+/// Pause before the second try; doubled for the third.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a split reads, ready for the wire.
+#[derive(Debug)]
+pub(crate) struct SplitQuery {
+    pub(crate) sql: String,
+    pub(crate) schema: SchemaRef,
+    pub(crate) origins: Vec<ColumnOrigin>,
+    /// Tables for messages.
+    pub(crate) object: String,
+    /// The run it belongs to and the table all of its splits share.
+    pub(crate) shared: Option<(Ticket, SharedTable)>,
+}
+
+/// The connector's parts a scan works with.
+#[derive(Debug, Clone)]
+pub(crate) struct ScanParts {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) cache: Arc<MetadataCache>,
+}
+
+/// The rows of a split. Nothing happens before the first poll.
+pub(crate) fn stream(parts: ScanParts, query: SplitQuery, context: ScanContext) -> BatchStream {
+    let scan = Scan { parts, query, context, reading: None, done: false };
+    Box::pin(futures::stream::try_unfold(scan, |mut scan| async move {
+        let batch = scan.next().await?;
+        Ok(batch.map(|batch| (batch, scan)))
+    }))
+}
+
+/// A stream that only fails.
+pub(crate) fn failed(error: ConnectorError) -> BatchStream {
+    Box::pin(futures::stream::once(futures::future::ready(Err(error))))
+}
+
+struct Scan {
+    parts: ScanParts,
+    query: SplitQuery,
+    context: ScanContext,
+    reading: Option<Reading>,
+    done: bool,
+}
+
+/// A COPY under way.
+struct Reading {
+    lease: Lease,
+    rows: Pin<Box<CopyOutStream>>,
+    commit: BoxFuture<'static, Result<(), tokio_postgres::Error>>,
+    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
+    reader: CopyReader,
+    decoder: BatchDecoder,
+    received: u64,
+    batch_rows: usize,
+}
+
+/// Why [`Reading::fill`] returned.
+enum Filled {
+    Batch,
+    End,
+}
+
+impl Scan {
+    async fn next(&mut self) -> Result<Option<RecordBatch>, ConnectorError> {
+        if self.done {
+            return Ok(None);
+        }
+        let result = match self.reading.take() {
+            Some(reading) => self.proceed(reading).await,
+            None => self.begin().await,
+        };
+        if let Err(error) = &result
+            && is_stale_metadata(error)
+        {
+            self.parts.cache.clear();
+        }
+        result
+    }
+
+    /// Opens the split and reads its first batch, again if the failure allows it: no row has left yet.
+    async fn begin(&mut self) -> Result<Option<RecordBatch>, ConnectorError> {
+        let mut pause = FIRST_PAUSE;
+        let mut tried = 1;
+        loop {
+            let error = match self.open(tried).await {
+                Ok(reading) => match self.proceed(reading).await {
+                    Err(error) => error,
+                    first => return first,
+                },
+                Err(error) => error,
+            };
+            let retry = is_transient(&error) || matches!(error, ConnectorError::ConnectionLost { .. });
+            if !retry || tried == TRIES {
+                return Err(error);
+            }
+            tracing::debug!(%error, tried, "reading again from the start");
+            tokio::select! {
+                () = self.context.cancellation.cancelled() => return Err(ConnectorError::Cancelled),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause *= 2;
+            tried += 1;
+        }
+    }
+
+    async fn open(&self, tried: usize) -> Result<Reading, ConnectorError> {
+        let cancellation = self.context.cancellation.clone();
+        tokio::select! {
+            biased;
+            () = cancellation.cancelled() => Err(ConnectorError::Cancelled),
+            reading = self.open_uncancelled(tried) => reading,
+        }
+    }
+
+    async fn open_uncancelled(&self, tried: usize) -> Result<Reading, ConnectorError> {
+        let begin = match &self.query.shared {
+            Some((ticket, table)) => {
+                Begin::WithSnapshot(ticket.snapshot(&self.parts.pool, &self.parts.settings.catalog, table).await?)
+            }
+            None => Begin::ReadCommitted,
+        };
+        let mut lease = match tried {
+            1 => self.parts.pool.acquire(Purpose::Work).await?,
+            _ => self.parts.pool.acquire_fresh(Purpose::Work).await?,
+        };
+        let fail = |error: tokio_postgres::Error| self.translate(&error, Stage::Prepare);
+        lease.statement_started();
+        let session = lease.session()?;
+        let begin_sql = session.begin_sql(&begin);
+        let copy_sql = format!("COPY ({}) TO STDOUT (FORMAT BINARY)", self.query.sql);
+        self.context.work.add_request();
+        // One round trip: the transaction, the query's column types (this also locks its tables), the COPY.
+        let (begun, described, prepared) = futures::join!(
+            session.client.batch_execute(&begin_sql),
+            session.client.prepare(&self.query.sql),
+            session.client.prepare(&copy_sql),
+        );
+        begun.map_err(fail)?;
+        let described = described.map_err(fail)?;
+        let prepared = prepared.map_err(fail)?;
+        let wire_types: Vec<_> = described.columns().iter().map(|column| column.type_().clone()).collect();
+        let decoder = BatchDecoder::new(
+            Arc::clone(&self.query.schema),
+            self.query.origins.clone(),
+            &wire_types,
+            self.parts.settings.options.infinity,
+            self.context.batch_rows.max(1),
+        )
+        .map_err(|difference| ConnectorError::Source {
+            catalog: self.parts.settings.catalog.clone(),
+            code: Some(CHANGED_CODE.to_owned()),
+            message: format!(
+                "{} changed between planning and reading ({difference}); run the query again",
+                self.query.object
+            ),
+        })?;
+        // The second round trip. COMMIT follows at once, so that the connection is free as soon as the rows end.
+        let client = Arc::clone(&session.client);
+        let mut commit = async move { client.batch_execute("COMMIT").await }.boxed();
+        let copy = session.client.copy_out(&prepared);
+        tokio::pin!(copy);
+        let started = futures::poll!(&mut copy);
+        // Sends it; its answer can only come after the rows.
+        let committed_early = futures::poll!(&mut commit);
+        let rows = match started {
+            Poll::Ready(rows) => rows,
+            Poll::Pending => copy.await,
+        }
+        .map_err(fail)?;
+        if let Poll::Ready(Err(error)) = committed_early {
+            return Err(fail(error));
+        }
+        Ok(Reading {
+            rows: Box::pin(rows),
+            commit,
+            cancelled: Box::pin(self.context.cancellation.clone().cancelled_owned()),
+            reader: CopyReader::new(),
+            decoder,
+            received: 0,
+            batch_rows: self.context.batch_rows.max(1),
+            lease,
+        })
+    }
+
+    /// Reads up to the next batch and keeps the COPY for the one after, or ends it in good order.
+    async fn proceed(&mut self, mut reading: Reading) -> Result<Option<RecordBatch>, ConnectorError> {
+        let started = Instant::now();
+        reading.lease.unpark();
+        let filled = match reading.fill().await {
+            Ok(filled) => filled,
+            Err(Interruption::Cancelled) => {
+                reading.lease.cancel().await;
+                return Err(ConnectorError::Cancelled);
+            }
+            Err(Interruption::Server(error)) => return Err(self.read_error(&error, started)),
+            Err(Interruption::Decode(DecodeError::Connector(error))) => return Err(error),
+            Err(Interruption::Decode(DecodeError::Malformed(error))) => {
+                return Err(ConnectorError::ConnectionLost {
+                    catalog: self.parts.settings.catalog.clone(),
+                    object: self.query.object.clone(),
+                    message: error.to_string(),
+                });
+            }
+        };
+        let rows = reading.decoder.rows();
+        self.context.work.add_bytes(std::mem::take(&mut reading.received))?;
+        self.context.work.add_rows_returned(rows as u64)?;
+        let batch = if rows > 0 { Some(reading.decoder.finish_batch()?) } else { None };
+        match filled {
+            Filled::Batch => {
+                reading.lease.park();
+                self.reading = Some(reading);
+            }
+            Filled::End => {
+                self.end(reading).await?;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// The stream ended: it counts only with the trailer and a commit.
+    async fn end(&mut self, mut reading: Reading) -> Result<(), ConnectorError> {
+        if !reading.reader.is_finished() {
+            return Err(ConnectorError::ConnectionLost {
+                catalog: self.parts.settings.catalog.clone(),
+                object: self.query.object.clone(),
+                message: "the rows ended without their trailer".to_owned(),
+            });
+        }
+        reading.commit.await.map_err(|error| self.translate(&error, Stage::Read))?;
+        reading.lease.statement_finished();
+        reading.lease.release();
+        if let Some((ticket, _)) = &self.query.shared {
+            ticket.finished();
+        }
+        self.done = true;
+        Ok(())
+    }
+
+    fn read_error(&self, error: &tokio_postgres::Error, started: Instant) -> ConnectorError {
+        let translated = self.translate(error, Stage::Read);
+        let limit = self.parts.settings.options.statement_timeout;
+        match translated {
+            // Told by the clock where the server's message is not in English.
+            ConnectorError::Source { catalog, code: Some(code), message }
+                if code == "57014" && limit.is_some_and(|limit| started.elapsed() >= limit) =>
+            {
+                ConnectorError::Timeout {
+                    catalog,
+                    message,
+                    hint: "raise statement_timeout, or narrow the query".to_owned(),
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn translate(&self, error: &tokio_postgres::Error, stage: Stage) -> ConnectorError {
+        let translated = translate(error, stage, &self.parts.settings.catalog, &self.query.object);
+        if is_connection_failure(&translated) {
+            tracing::debug!(error = %translated, "connection failed");
+        }
+        translated
+    }
+}
+
+enum Interruption {
+    Cancelled,
+    Server(tokio_postgres::Error),
+    Decode(DecodeError),
+}
+
+impl Reading {
+    /// Decodes rows until a batch is full or the stream ends. The loop stays inside one poll: a message is one
+    /// row, and waking up for each would cost more than decoding it.
+    fn fill(&mut self) -> impl Future<Output = Result<Filled, Interruption>> + '_ {
+        std::future::poll_fn(move |context| self.poll_fill(context))
+    }
+
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<Result<Filled, Interruption>> {
+        if self.cancelled.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(Interruption::Cancelled));
+        }
+        loop {
+            let chunk = match self.rows.as_mut().poll_next(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(Ok(Filled::End)),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Interruption::Server(error))),
+                Poll::Ready(Some(Ok(chunk))) => chunk,
+            };
+            self.received += chunk.len() as u64;
+            if let Err(error) = self.reader.feed(&chunk, &mut self.decoder) {
+                return Poll::Ready(Err(Interruption::Decode(error)));
+            }
+            if self.decoder.rows() >= self.batch_rows || self.decoder.bytes() >= BATCH_BYTES {
+                return Poll::Ready(Ok(Filled::Batch));
+            }
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! One server connection: established, made read-only, cancelled, thrown away. Must never know tables.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use owlet_connector::ConnectorError;
+use postgres_protocol::escape::escape_literal;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Row, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::failure::{Stage, translate};
+use crate::options::{Settings, SslMode};
+use crate::tls;
+
+/// Longest time a cancel request may take; after that the connection is cut without one.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a transaction begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// One statement, one snapshot of its own, taken after its tables are locked.
+    ReadCommitted,
+    /// Exports a snapshot, after locking a table, and keeps both.
+    Coordinator,
+    /// Reads under an exported snapshot.
+    WithSnapshot(String),
+}
+
+/// What the server refused once and need not be asked again.
+#[derive(Debug, Default)]
+pub(crate) struct ServerTraits {
+    /// A pooler between us and the server takes no startup options.
+    refuses_startup_options: AtomicBool,
+}
+
+/// An open connection.
+pub(crate) struct Session {
+    pub(crate) client: Arc<Client>,
+    driver: AbortHandle,
+    tls: MakeRustlsConnect,
+    runtime: Handle,
+    /// `server_version_num`, e.g. `150018`; 0 when the server's version text is unknown.
+    pub(crate) server_version: u32,
+    /// The database's encoding, e.g. `UTF8`.
+    pub(crate) server_encoding: String,
+    /// The server confirmed the session settings. If not (a transaction pooler), every transaction brings them.
+    settings_confirmed: bool,
+    settings: Arc<Settings>,
+    pub(crate) idle_since: Instant,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Session").field("server_version", &self.server_version).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Connects, authenticates and makes the session read-only.
+    pub(crate) async fn connect(settings: Arc<Settings>, traits: &ServerTraits) -> Result<Self, ConnectorError> {
+        let with_options = !traits.refuses_startup_options.load(Ordering::Relaxed);
+        match Self::connect_once(&settings, with_options).await {
+            Err(error) if with_options && is_refusal_of_options(&error) => {
+                tracing::info!(catalog = settings.catalog, "the server takes no startup options; using a pooler's way");
+                traits.refuses_startup_options.store(true, Ordering::Relaxed);
+                let without_options = false;
+                Self::connect_once(&settings, without_options).await
+            }
+            result => result,
+        }
+        .map_err(|error| match error {
+            ConnectFailure::Driver(error) => {
+                let error = translate(&error, Stage::Connect, &settings.catalog, &settings.place);
+                name_the_place(error, &settings)
+            }
+            ConnectFailure::Other(error) => error,
+        })
+    }
+
+    async fn connect_once(settings: &Arc<Settings>, with_options: bool) -> Result<Self, ConnectFailure> {
+        let mut config = settings.config_with_password()?;
+        if with_options {
+            config.options(startup_options(settings));
+        }
+        let tls = tls::connector(settings)?;
+        let limit = settings.options.connect_timeout;
+        let attempt = connect_with_fallback(&mut config, &tls, settings.sslmode);
+        let (client, mut connection) = tokio::time::timeout(limit, attempt).await.map_err(|_| {
+            ConnectorError::Unreachable {
+                catalog: settings.catalog.clone(),
+                message: format!("{} did not answer within {} s", settings.place, limit.as_secs_f64()),
+                hint: "check host and port, and that the network lets the connection through".to_owned(),
+            }
+        })??;
+        let server_version = version_number(connection.parameter("server_version").unwrap_or_default());
+        let server_encoding = connection.parameter("server_encoding").unwrap_or("UTF8").to_owned();
+        let settings_confirmed = connection.parameter("default_transaction_read_only") == Some("on")
+            && connection.parameter("TimeZone") == Some("UTC")
+            && connection.parameter("IntervalStyle") == Some("postgres")
+            && connection.parameter("DateStyle").is_some_and(|style| style.starts_with("ISO"));
+        let catalog = settings.catalog.clone();
+        let driver = tokio::spawn(async move {
+            loop {
+                match poll_fn(|context| connection.poll_message(context)).await {
+                    Some(Ok(AsyncMessage::Notice(notice))) => {
+                        tracing::debug!(catalog, notice = notice.message(), "server notice");
+                    }
+                    Some(Ok(_)) => {}
+                    // The client's pending requests fail with the same error.
+                    Some(Err(error)) => {
+                        tracing::debug!(catalog, %error, "connection ended");
+                        return;
+                    }
+                    None => return,
+                }
+            }
+        })
+        .abort_handle();
+        Ok(Self {
+            client: Arc::new(client),
+            driver,
+            tls,
+            runtime: Handle::current(),
+            server_version,
+            server_encoding,
+            settings_confirmed,
+            settings: Arc::clone(settings),
+            idle_since: Instant::now(),
+        })
+    }
+
+    /// SQL that begins a read-only transaction with all guards, in one message.
+    pub(crate) fn begin_sql(&self, begin: &Begin) -> String {
+        let isolation = match begin {
+            Begin::ReadCommitted | Begin::Coordinator => "READ COMMITTED",
+            Begin::WithSnapshot(_) => "REPEATABLE READ",
+        };
+        let mut sql = format!("BEGIN ISOLATION LEVEL {isolation} READ ONLY");
+        if let Begin::WithSnapshot(snapshot) = begin {
+            sql.push_str("; SET TRANSACTION SNAPSHOT ");
+            sql.push_str(&escape_literal(snapshot));
+        }
+        if !self.settings_confirmed {
+            for (name, value) in session_settings(&self.settings) {
+                // SET search_path takes a list of names, so the one quoted value goes through set_config.
+                sql.push_str(&format!(
+                    "; SELECT pg_catalog.set_config('{name}', {}, true)",
+                    escape_literal(&value)
+                ));
+            }
+        }
+        if *begin == Begin::Coordinator {
+            sql.push_str("; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0");
+        }
+        sql
+    }
+
+    /// One catalog query in one round trip, without leaving a named statement behind.
+    pub(crate) async fn query(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        if self.settings_confirmed {
+            return self.client.query_typed(sql, parameters).await;
+        }
+        let begin_sql = self.begin_sql(&Begin::ReadCommitted);
+        let (begun, rows, committed) = futures::join!(
+            self.client.batch_execute(&begin_sql),
+            self.client.query_typed(sql, parameters),
+            self.client.batch_execute("COMMIT"),
+        );
+        begun?;
+        let rows = rows?;
+        committed?;
+        Ok(rows)
+    }
+
+    /// The planner's plan of a query as JSON text, in one round trip.
+    pub(crate) async fn explain(&self, sql: &str) -> Result<String, tokio_postgres::Error> {
+        let statement = format!("{}; EXPLAIN (FORMAT JSON) {sql}; COMMIT", self.begin_sql(&Begin::ReadCommitted));
+        let messages = self.client.simple_query(&statement).await?;
+        let last_row = messages.iter().rev().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        Ok(last_row.unwrap_or_default())
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Ends a connection on which nothing runs: without a client the driver says goodbye and closes it.
+    pub(crate) fn discard(self) {
+        drop(self);
+    }
+
+    /// Stops the running statement at the server, then ends the connection.
+    pub(crate) async fn cancel(self) {
+        cancel(self.client.cancel_token(), self.tls.clone()).await;
+        self.driver.abort();
+    }
+
+    /// Like [`Session::cancel`], from a place that cannot wait (a dropped stream).
+    pub(crate) fn cancel_in_background(self) {
+        let runtime = self.runtime.clone();
+        runtime.spawn(self.cancel());
+    }
+}
+
+async fn cancel(token: CancelToken, tls: MakeRustlsConnect) {
+    match tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tls)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "cancel request failed; the connection is cut instead"),
+        Err(_) => tracing::debug!("cancel request timed out; the connection is cut instead"),
+    }
+}
+
+enum ConnectFailure {
+    Driver(tokio_postgres::Error),
+    Other(ConnectorError),
+}
+
+impl From<tokio_postgres::Error> for ConnectFailure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl From<ConnectorError> for ConnectFailure {
+    fn from(error: ConnectorError) -> Self {
+        Self::Other(error)
+    }
+}
+
+type Connected = (
+    Client,
+    tokio_postgres::Connection<
+        tokio_postgres::Socket,
+        <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+    >,
+);
+
+/// `prefer` means: TLS if it works, else without.
+async fn connect_with_fallback(
+    config: &mut tokio_postgres::Config,
+    tls: &MakeRustlsConnect,
+    sslmode: SslMode,
+) -> Result<Connected, tokio_postgres::Error> {
+    match config.connect(tls.clone()).await {
+        Err(error) if sslmode == SslMode::Prefer && error.as_db_error().is_none() && is_tls_failure(&error) => {
+            config.ssl_mode(tokio_postgres::config::SslMode::Disable).connect(tls.clone()).await
+        }
+        result => result,
+    }
+}
+
+fn is_tls_failure(error: &tokio_postgres::Error) -> bool {
+    error.to_string().contains("TLS")
+}
+
+/// PgBouncer answers `unsupported startup parameter` with SQLSTATE 08P01.
+fn is_refusal_of_options(error: &ConnectFailure) -> bool {
+    let ConnectFailure::Driver(error) = error else {
+        return false;
+    };
+    error.as_db_error().is_some_and(|server| {
+        server.code().code() == "08P01" || server.message().contains("startup parameter")
+    })
+}
+
+fn name_the_place(error: ConnectorError, settings: &Settings) -> ConnectorError {
+    match error {
+        ConnectorError::Unreachable { catalog, message, hint } => {
+            ConnectorError::Unreachable { catalog, message: format!("{}: {message}", settings.place), hint }
+        }
+        other => other,
+    }
+}
+
+/// What every session is set to. Text forms are fixed so that a value read as text is the same everywhere.
+fn session_settings(settings: &Settings) -> Vec<(&'static str, String)> {
+    let mut list = vec![
+        ("default_transaction_read_only", "on".to_owned()),
+        ("TimeZone", "UTC".to_owned()),
+        ("DateStyle", "ISO".to_owned()),
+        ("IntervalStyle", "postgres".to_owned()),
+        ("extra_float_digits", "1".to_owned()),
+        ("bytea_output", "hex".to_owned()),
+        ("xmloption", "content".to_owned()),
+        ("search_path", settings.options.search_path.clone()),
+    ];
+    if let Some(timeout) = settings.options.statement_timeout {
+        list.push(("statement_timeout", timeout.as_millis().max(1).to_string()));
+    }
+    list
+}
+
+fn startup_options(settings: &Settings) -> String {
+    session_settings(settings)
+        .into_iter()
+        .map(|(name, value)| format!("-c {name}={}", value.replace('\\', "\\\\").replace(' ', "\\ ")))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// `15.18 (Debian 15.18-0+deb12u1)` is 150018; `16beta1` is 160000.
+fn version_number(text: &str) -> u32 {
+    let mut numbers = text
+        .split(|character: char| !character.is_ascii_digit())
+        .filter_map(|number| number.parse::<u32>().ok());
+    let major = numbers.next().unwrap_or(0);
+    let is_release = text.trim_start_matches(|character: char| character.is_ascii_digit()).starts_with('.');
+    let minor = if is_release { numbers.next().unwrap_or(0) } else { 0 };
+    major * 10_000 + minor.min(9_999)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        assert_eq!(version_number("15.18 (Debian 15.18-0+deb12u1)"), 150_018);
+        assert_eq!(version_number("17beta2"), 170_000);
+        assert_eq!(version_number("18devel"), 180_000);
+        assert_eq!(version_number(""), 0);
+    }
+}
