@@ -50,7 +50,10 @@ pub(crate) struct Expiring<K, V> {
 
 impl<K: Eq + Hash, V: Clone> Expiring<K, V> {
     fn new(time_to_live: Duration) -> Self {
-        Self { time_to_live, entries: Mutex::new(HashMap::new()) }
+        Self {
+            time_to_live,
+            entries: Mutex::new(HashMap::new()),
+        }
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<V> {

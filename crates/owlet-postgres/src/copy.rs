@@ -45,7 +45,10 @@ enum Phase {
 
 impl CopyReader {
     pub(crate) fn new() -> Self {
-        Self { phase: Phase::Header, carry: Vec::new() }
+        Self {
+            phase: Phase::Header,
+            carry: Vec::new(),
+        }
     }
 
     /// The trailer has been seen: every row was.
@@ -100,9 +103,12 @@ impl CopyReader {
                     at += 2;
                     match i16::from_be_bytes([high, low]) {
                         -1 => self.phase = Phase::Finished,
-                        count if usize::try_from(count) == Ok(sink.width()) => self.phase = Phase::Field(0),
+                        count if usize::try_from(count) == Ok(sink.width()) => {
+                            self.phase = Phase::Field(0)
+                        }
                         count => {
-                            let message = format!("a row of {count} fields instead of {}", sink.width());
+                            let message =
+                                format!("a row of {count} fields instead of {}", sink.width());
                             return Err(Malformed(message).into());
                         }
                     }
@@ -171,7 +177,9 @@ fn check_header(header: &[u8]) -> Result<usize, Malformed> {
         return Err(Malformed("wrong signature".to_owned()));
     }
     let number = |range: std::ops::Range<usize>| {
-        rest.get(range).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
+        rest.get(range)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u32::from_be_bytes)
     };
     let flags = number(0..4);
     if flags & CRITICAL_FLAGS != 0 {
@@ -219,7 +227,12 @@ mod tests {
     #[test]
     fn any_cut_gives_the_same_fields() {
         let bytes = stream();
-        let expected = vec![Some(b"a".to_vec()), None, Some(Vec::new()), Some(b"bc".to_vec())];
+        let expected = vec![
+            Some(b"a".to_vec()),
+            None,
+            Some(Vec::new()),
+            Some(b"bc".to_vec()),
+        ];
         for size in 1..=bytes.len() {
             let mut reader = CopyReader::new();
             let mut sink = Collect::default();
@@ -228,7 +241,11 @@ mod tests {
                 reader.feed(chunk, &mut sink).expect("well-formed");
             }
             assert!(reader.is_finished());
-            assert_eq!((sink.rows, &sink.fields), (2, &expected), "chunks of {size}");
+            assert_eq!(
+                (sink.rows, &sink.fields),
+                (2, &expected),
+                "chunks of {size}"
+            );
         }
     }
 
@@ -237,7 +254,9 @@ mod tests {
         let bytes = stream();
         for length in 0..bytes.len() {
             let mut reader = CopyReader::new();
-            reader.feed(&bytes[..length], &mut Collect::default()).expect("a prefix is well-formed");
+            reader
+                .feed(&bytes[..length], &mut Collect::default())
+                .expect("a prefix is well-formed");
             assert!(!reader.is_finished(), "{length} bytes");
         }
     }
@@ -252,8 +271,18 @@ mod tests {
         after_trailer.push(0);
         let mut flags = stream();
         flags[11] = 1;
-        for bytes in [wrong_width, negative_length, after_trailer, flags, b"PGCOPY\n\xff\r\nX00000000".to_vec()] {
-            assert!(CopyReader::new().feed(&bytes, &mut Collect::default()).is_err());
+        for bytes in [
+            wrong_width,
+            negative_length,
+            after_trailer,
+            flags,
+            b"PGCOPY\n\xff\r\nX00000000".to_vec(),
+        ] {
+            assert!(
+                CopyReader::new()
+                    .feed(&bytes, &mut Collect::default())
+                    .is_err()
+            );
         }
     }
 }

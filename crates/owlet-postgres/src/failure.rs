@@ -34,17 +34,49 @@ enum Meaning {
 /// SQLSTATEs (or classes, two characters) with a meaning of their own, and what the user can do. The first
 /// matching row counts; all others are failures of the statement.
 const MEANINGS: &[(&str, Meaning, &str)] = &[
-    ("28P01", Meaning::Authentication, "check user and password of the catalog's url"),
-    ("28000", Meaning::Authentication, "check user, database and pg_hba.conf; the server may demand sslmode = \"require\""),
-    ("3D000", Meaning::Configuration, "check the database name at the end of the catalog's url"),
-    ("42501", Meaning::Permission, "GRANT USAGE on the schema and SELECT on the table to the configured user"),
-    ("42P01", Meaning::NotFound, "it was dropped or renamed after it was listed; run the query again"),
+    (
+        "28P01",
+        Meaning::Authentication,
+        "check user and password of the catalog's url",
+    ),
+    (
+        "28000",
+        Meaning::Authentication,
+        "check user, database and pg_hba.conf; the server may demand sslmode = \"require\"",
+    ),
+    (
+        "3D000",
+        Meaning::Configuration,
+        "check the database name at the end of the catalog's url",
+    ),
+    (
+        "42501",
+        Meaning::Permission,
+        "GRANT USAGE on the schema and SELECT on the table to the configured user",
+    ),
+    (
+        "42P01",
+        Meaning::NotFound,
+        "it was dropped or renamed after it was listed; run the query again",
+    ),
     ("3F000", Meaning::NotFound, "the schema does not exist"),
-    ("53300", Meaning::Unreachable, "the server has no free connection: lower max_connections, or raise the server's"),
+    (
+        "53300",
+        Meaning::Unreachable,
+        "the server has no free connection: lower max_connections, or raise the server's",
+    ),
     ("53", Meaning::Source, "the server is short of resources"),
-    ("55P03", Meaning::Timeout, "another session holds a lock on the table; try again later"),
+    (
+        "55P03",
+        Meaning::Timeout,
+        "another session holds a lock on the table; try again later",
+    ),
     ("57014", Meaning::Cancelled, ""),
-    ("57P03", Meaning::Unreachable, "the server is starting up or shutting down; try again"),
+    (
+        "57P03",
+        Meaning::Unreachable,
+        "the server is starting up or shutting down; try again",
+    ),
     ("57P01", Meaning::Lost, ""),
     ("57P02", Meaning::Lost, ""),
     ("57P04", Meaning::Lost, ""),
@@ -54,7 +86,12 @@ const MEANINGS: &[(&str, Meaning, &str)] = &[
 ];
 
 /// Translates an error of the driver. `object` names what was read, e.g. `public.orders`.
-pub(crate) fn translate(error: &tokio_postgres::Error, stage: Stage, catalog: &str, object: &str) -> ConnectorError {
+pub(crate) fn translate(
+    error: &tokio_postgres::Error,
+    stage: Stage,
+    catalog: &str,
+    object: &str,
+) -> ConnectorError {
     match error.as_db_error() {
         Some(server) => from_server(server, stage, catalog, object),
         None => from_driver(error, stage, catalog, object),
@@ -63,7 +100,10 @@ pub(crate) fn translate(error: &tokio_postgres::Error, stage: Stage, catalog: &s
 
 /// The error means the connection (not the statement) failed, so another connection may succeed.
 pub(crate) fn is_connection_failure(error: &ConnectorError) -> bool {
-    matches!(error, ConnectorError::ConnectionLost { .. } | ConnectorError::Unreachable { .. })
+    matches!(
+        error,
+        ConnectorError::ConnectionLost { .. } | ConnectorError::Unreachable { .. }
+    )
 }
 
 /// A conflict with the server's own work (hot standby, serialisation, deadlock): the same statement may succeed
@@ -76,8 +116,13 @@ pub(crate) fn is_transient(error: &ConnectorError) -> bool {
 pub(crate) fn is_stale_metadata(error: &ConnectorError) -> bool {
     match error {
         ConnectorError::TableNotFound { .. } => true,
-        ConnectorError::Source { code: Some(code), .. } => {
-            matches!(code.as_str(), "42703" | "42804" | "42883" | "42846" | CHANGED_CODE)
+        ConnectorError::Source {
+            code: Some(code), ..
+        } => {
+            matches!(
+                code.as_str(),
+                "42703" | "42804" | "42883" | "42846" | CHANGED_CODE
+            )
         }
         _ => false,
     }
@@ -108,16 +153,47 @@ fn from_server(server: &DbError, stage: Stage, catalog: &str, object: &str) -> C
     let catalog = catalog.to_owned();
     let object = object.to_owned();
     match meaning {
-        Meaning::Authentication => ConnectorError::Authentication { catalog, message, hint },
-        Meaning::Configuration => ConnectorError::Configuration { catalog, message, hint },
-        Meaning::Permission => ConnectorError::PermissionDenied { catalog, object, message, hint },
-        Meaning::NotFound => {
-            ConnectorError::TableNotFound { catalog, table: object, hint: format!("{message}; {hint}") }
-        }
-        Meaning::Unreachable => ConnectorError::Unreachable { catalog, message, hint },
-        Meaning::Timeout => ConnectorError::Timeout { catalog, message, hint },
-        Meaning::Lost if stage == Stage::Connect => ConnectorError::Unreachable { catalog, message, hint },
-        Meaning::Lost => ConnectorError::ConnectionLost { catalog, object, message },
+        Meaning::Authentication => ConnectorError::Authentication {
+            catalog,
+            message,
+            hint,
+        },
+        Meaning::Configuration => ConnectorError::Configuration {
+            catalog,
+            message,
+            hint,
+        },
+        Meaning::Permission => ConnectorError::PermissionDenied {
+            catalog,
+            object,
+            message,
+            hint,
+        },
+        Meaning::NotFound => ConnectorError::TableNotFound {
+            catalog,
+            table: object,
+            hint: format!("{message}; {hint}"),
+        },
+        Meaning::Unreachable => ConnectorError::Unreachable {
+            catalog,
+            message,
+            hint,
+        },
+        Meaning::Timeout => ConnectorError::Timeout {
+            catalog,
+            message,
+            hint,
+        },
+        Meaning::Lost if stage == Stage::Connect => ConnectorError::Unreachable {
+            catalog,
+            message,
+            hint,
+        },
+        Meaning::Lost => ConnectorError::ConnectionLost {
+            catalog,
+            object,
+            message,
+        },
         // The code is the same for both; only the text tells them apart, and lc_messages may have translated it.
         Meaning::Cancelled if message.contains("timeout") => ConnectorError::Timeout {
             catalog,
@@ -130,7 +206,11 @@ fn from_server(server: &DbError, stage: Stage, catalog: &str, object: &str) -> C
             message: format!("{message}, while reading {object}"),
         },
         Meaning::Source => {
-            let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
+            let hint = if hint.is_empty() {
+                String::new()
+            } else {
+                format!("; {hint}")
+            };
             ConnectorError::Source {
                 catalog,
                 code: Some(code.to_owned()),
@@ -140,15 +220,28 @@ fn from_server(server: &DbError, stage: Stage, catalog: &str, object: &str) -> C
     }
 }
 
-fn from_driver(error: &tokio_postgres::Error, stage: Stage, catalog: &str, object: &str) -> ConnectorError {
+fn from_driver(
+    error: &tokio_postgres::Error,
+    stage: Stage,
+    catalog: &str,
+    object: &str,
+) -> ConnectorError {
     let message = chain(error);
     let catalog = catalog.to_owned();
     if stage != Stage::Connect {
-        return ConnectorError::ConnectionLost { catalog, object: object.to_owned(), message };
+        return ConnectorError::ConnectionLost {
+            catalog,
+            object: object.to_owned(),
+            message,
+        };
     }
     if message.contains("password missing") || message.contains("authentication") {
         let hint = "give a password in the url, as password, or as password_file".to_owned();
-        return ConnectorError::Authentication { catalog, message, hint };
+        return ConnectorError::Authentication {
+            catalog,
+            message,
+            hint,
+        };
     }
     let hint = if message.contains("certificate") {
         if message.contains("UnknownIssuer") {
@@ -165,7 +258,11 @@ fn from_driver(error: &tokio_postgres::Error, stage: Stage, catalog: &str, objec
     } else {
         "check host and port, that the server runs, and that the network lets the connection through"
     };
-    ConnectorError::Unreachable { catalog, message, hint: hint.to_owned() }
+    ConnectorError::Unreachable {
+        catalog,
+        message,
+        hint: hint.to_owned(),
+    }
 }
 
 /// An error's text with its causes.

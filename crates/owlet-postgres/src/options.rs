@@ -155,7 +155,11 @@ pub(crate) struct Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Settings").field("catalog", &self.catalog).field("options", &self.options).finish()
+        formatter
+            .debug_struct("Settings")
+            .field("catalog", &self.catalog)
+            .field("options", &self.options)
+            .finish()
     }
 }
 
@@ -167,7 +171,10 @@ impl Settings {
             hint: hint.to_owned(),
         };
         if options.max_connections == 0 {
-            return Err(refuse("max_connections is 0".to_owned(), "allow at least 1"));
+            return Err(refuse(
+                "max_connections is 0".to_owned(),
+                "allow at least 1",
+            ));
         }
         if options.numeric_scale > 38 {
             return Err(refuse(
@@ -175,8 +182,12 @@ impl Settings {
                 "Decimal128 has at most 38 digits",
             ));
         }
-        let url = ParsedUrl::new(&options.url)
-            .map_err(|message| refuse(message, "write it as postgres://user:password@host:port/database"))?;
+        let url = ParsedUrl::new(&options.url).map_err(|message| {
+            refuse(
+                message,
+                "write it as postgres://user:password@host:port/database",
+            )
+        })?;
         let mut config = url.config;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             config.host("localhost");
@@ -205,7 +216,14 @@ impl Settings {
             });
         let ca_file = options.ca_file.clone().or(url.sslrootcert);
         let place = describe_place(&config);
-        Ok(Self { catalog: catalog.to_owned(), options, config, sslmode, ca_file, place })
+        Ok(Self {
+            catalog: catalog.to_owned(),
+            options,
+            config,
+            sslmode,
+            ca_file,
+            place,
+        })
     }
 
     /// The configuration with the password of this moment.
@@ -216,11 +234,12 @@ impl Settings {
             return Ok(config);
         }
         if let Some(path) = &self.options.password_file {
-            let text = std::fs::read_to_string(path).map_err(|error| ConnectorError::Configuration {
-                catalog: self.catalog.clone(),
-                message: format!("password_file {} cannot be read: {error}", path.display()),
-                hint: "check the path and its permissions".to_owned(),
-            })?;
+            let text =
+                std::fs::read_to_string(path).map_err(|error| ConnectorError::Configuration {
+                    catalog: self.catalog.clone(),
+                    message: format!("password_file {} cannot be read: {error}", path.display()),
+                    hint: "check the path and its permissions".to_owned(),
+                })?;
             config.password(text.lines().next().unwrap_or_default());
             return Ok(config);
         }
@@ -259,16 +278,28 @@ impl ParsedUrl {
                 _ => kept.push(pair),
             }
         }
-        let rest = if kept.is_empty() { address.to_owned() } else { format!("{address}?{}", kept.join("&")) };
+        let rest = if kept.is_empty() {
+            address.to_owned()
+        } else {
+            format!("{address}?{}", kept.join("&"))
+        };
         // The parser's own message may repeat a part of the URL; it is not shown.
-        let config = rest.parse::<tokio_postgres::Config>().map_err(|_| "url cannot be parsed".to_owned())?;
-        Ok(Self { config, sslmode, sslrootcert })
+        let config = rest
+            .parse::<tokio_postgres::Config>()
+            .map_err(|_| "url cannot be parsed".to_owned())?;
+        Ok(Self {
+            config,
+            sslmode,
+            sslrootcert,
+        })
     }
 }
 
 fn percent_decoded(value: &str) -> String {
     let pair = format!("v={}", value.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes()).map(|(_, value)| value.into_owned()).collect()
+    url::form_urlencoded::parse(pair.as_bytes())
+        .map(|(_, value)| value.into_owned())
+        .collect()
 }
 
 fn is_local(config: &tokio_postgres::Config) -> bool {
@@ -284,7 +315,11 @@ fn is_local(config: &tokio_postgres::Config) -> bool {
         #[cfg(unix)]
         Host::Unix(_) => true,
     });
-    hosts_local && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback)
+    hosts_local
+        && config
+            .get_hostaddrs()
+            .iter()
+            .all(std::net::IpAddr::is_loopback)
 }
 
 fn describe_place(config: &tokio_postgres::Config) -> String {
@@ -294,7 +329,11 @@ fn describe_place(config: &tokio_postgres::Config) -> String {
         .enumerate()
         .map(|(position, host)| {
             let ports = config.get_ports();
-            let port = ports.get(position).or_else(|| ports.first()).copied().unwrap_or(5432);
+            let port = ports
+                .get(position)
+                .or_else(|| ports.first())
+                .copied()
+                .unwrap_or(5432);
             match host {
                 Host::Tcp(name) => format!("{name}:{port}"),
                 #[cfg(unix)]
@@ -302,7 +341,10 @@ fn describe_place(config: &tokio_postgres::Config) -> String {
             }
         })
         .collect();
-    let database = config.get_dbname().or(config.get_user()).unwrap_or_default();
+    let database = config
+        .get_dbname()
+        .or(config.get_user())
+        .unwrap_or_default();
     format!("{}/{database}", hosts.join(","))
 }
 
@@ -313,7 +355,11 @@ fn without_secrets(url: &str) -> String {
     };
     let before_query = rest.split('?').next().unwrap_or_default();
     let place = before_query.rsplit('@').next().unwrap_or_default();
-    let mark = if before_query.contains('@') { "***@" } else { "" };
+    let mark = if before_query.contains('@') {
+        "***@"
+    } else {
+        ""
+    };
     format!("{scheme}://{mark}{place}")
 }
 
@@ -333,9 +379,18 @@ mod tests {
         assert_eq!(mode("postgres://u@localhost/x"), SslMode::Prefer);
         assert_eq!(mode("postgres://u@127.0.0.1:5433/x"), SslMode::Prefer);
         assert_eq!(mode("postgres://u@[::1]/x"), SslMode::Prefer);
-        assert_eq!(mode("postgres://u@%2Fvar%2Frun%2Fpostgresql/x"), SslMode::Prefer);
-        assert_eq!(mode("postgres://u@localhost,db.example.com/x"), SslMode::VerifyFull);
-        assert_eq!(mode("postgres://u@localhost/x?sslmode=verify-ca"), SslMode::VerifyCa);
+        assert_eq!(
+            mode("postgres://u@%2Fvar%2Frun%2Fpostgresql/x"),
+            SslMode::Prefer
+        );
+        assert_eq!(
+            mode("postgres://u@localhost,db.example.com/x"),
+            SslMode::VerifyFull
+        );
+        assert_eq!(
+            mode("postgres://u@localhost/x?sslmode=verify-ca"),
+            SslMode::VerifyCa
+        );
     }
 
     #[test]
@@ -348,8 +403,13 @@ mod tests {
 
     #[test]
     fn the_ca_file_may_stand_in_the_url() {
-        let options = PostgresOptions::new("postgres://u@h/x?sslrootcert=%2Fetc%2Fca+1.pem&sslmode=verify-full");
-        assert_eq!(settings(options).ca_file, Some(PathBuf::from("/etc/ca+1.pem")));
+        let options = PostgresOptions::new(
+            "postgres://u@h/x?sslrootcert=%2Fetc%2Fca+1.pem&sslmode=verify-full",
+        );
+        assert_eq!(
+            settings(options).ca_file,
+            Some(PathBuf::from("/etc/ca+1.pem"))
+        );
     }
 
     #[test]
@@ -368,7 +428,9 @@ mod tests {
     fn password_order() {
         let mut options = PostgresOptions::new("postgres://u:fromurl@h/x");
         let password = |options: &PostgresOptions| {
-            let config = settings(options.clone()).config_with_password().expect("readable");
+            let config = settings(options.clone())
+                .config_with_password()
+                .expect("readable");
             config.get_password().map(<[u8]>::to_vec)
         };
         assert_eq!(password(&options), Some(b"fromurl".to_vec()));

@@ -50,13 +50,15 @@ pub(crate) enum Filters {
 /// `Project`s and `Filter`s over one table: each row of the table gives at most one row, on its own.
 pub(crate) fn row_wise_scan(relation: &Relation) -> Option<RowWiseScan<'_>> {
     match relation {
-        Relation::Table(table) if table.restriction.is_none() => {
-            Some(RowWiseScan { table, filters: Filters::None })
-        }
+        Relation::Table(table) if table.restriction.is_none() => Some(RowWiseScan {
+            table,
+            filters: Filters::None,
+        }),
         Relation::Project { input, .. } => row_wise_scan(input),
-        Relation::Filter { input, .. } => {
-            row_wise_scan(input).map(|scan| RowWiseScan { filters: Filters::Some, ..scan })
-        }
+        Relation::Filter { input, .. } => row_wise_scan(input).map(|scan| RowWiseScan {
+            filters: Filters::Some,
+            ..scan
+        }),
         _ => None,
     }
 }
@@ -79,13 +81,21 @@ fn collect_fixed(relation: &Relation, fixed: &mut Vec<String>) {
     collect_fixed(input, fixed);
     let columns = input.columns();
     for conjunct in predicate.clone().into_conjuncts() {
-        let Expression::Compare { operator: CompareOperator::Equal, left, right } = conjunct else {
+        let Expression::Compare {
+            operator: CompareOperator::Equal,
+            left,
+            right,
+        } = conjunct
+        else {
             continue;
         };
         let (Expression::Column(column), Expression::Literal(_)) = (&*left, &*right) else {
             continue;
         };
-        if let Some(origin) = columns.get(column.index).and_then(|column| column.origin.as_ref()) {
+        if let Some(origin) = columns
+            .get(column.index)
+            .and_then(|column| column.origin.as_ref())
+        {
             fixed.push(origin.source_name.clone());
         }
     }
@@ -108,17 +118,31 @@ pub(crate) fn choose_boundaries(layout: &Layout, limits: SplitLimits) -> Result<
     let wanted = limits.target_partitions.min(limits.connections) as u64;
     let parts = wanted.min(layout.pages() / LEAST_PAGES_OF_A_SPLIT);
     if parts < 2 {
-        let reason = if wanted < 2 { "one reader" } else { "the table is small" };
+        let reason = if wanted < 2 {
+            "one reader"
+        } else {
+            "the table is small"
+        };
         return Err(format!("not split: {reason}"));
     }
     let boundaries = layout.boundaries(parts);
-    if boundaries.len() < 2 { Err("not split: the table is small".to_owned()) } else { Ok(boundaries) }
+    if boundaries.len() < 2 {
+        Err("not split: the table is small".to_owned())
+    } else {
+        Ok(boundaries)
+    }
 }
 
 /// A join will deliver so few values that an index lookup by all of them beats reading ranges of the table.
-pub(crate) fn expects_few_rows(lookup_columns: &[usize], lookup_rows: Option<u64>, table_rows: Option<u64>) -> bool {
+pub(crate) fn expects_few_rows(
+    lookup_columns: &[usize],
+    lookup_rows: Option<u64>,
+    table_rows: Option<u64>,
+) -> bool {
     match (lookup_rows, table_rows) {
-        (Some(lookup), Some(table)) if !lookup_columns.is_empty() => lookup as f64 <= table as f64 * FEW_ROWS_SHARE,
+        (Some(lookup), Some(table)) if !lookup_columns.is_empty() => {
+            lookup as f64 <= table as f64 * FEW_ROWS_SHARE
+        }
         _ => false,
     }
 }
@@ -149,29 +173,43 @@ pub(crate) fn ranged_splits(
                 relation: restricted(relation, &restriction),
                 shared: Some(table.clone()),
             };
-            Ok(Split { description, payload: serde_json::to_string(&payload)? })
+            Ok(Split {
+                description,
+                payload: serde_json::to_string(&payload)?,
+            })
         })
         .collect()
 }
 
 /// The one split of a relation that is not cut.
 pub(crate) fn single_split(relation: &Relation, plan: u64) -> Result<Split, serde_json::Error> {
-    let payload = SplitPayload { plan, splits: 1, relation: relation.clone(), shared: None };
-    Ok(Split { description: "whole".to_owned(), payload: serde_json::to_string(&payload)? })
+    let payload = SplitPayload {
+        plan,
+        splits: 1,
+        relation: relation.clone(),
+        shared: None,
+    };
+    Ok(Split {
+        description: "whole".to_owned(),
+        payload: serde_json::to_string(&payload)?,
+    })
 }
 
 fn restricted(relation: &Relation, restriction: &str) -> Relation {
     let inner = |input: &Relation| Box::new(restricted(input, restriction));
     match relation {
-        Relation::Table(table) => {
-            Relation::Table(RemoteTable { restriction: Some(restriction.to_owned()), ..table.clone() })
-        }
-        Relation::Project { input, expressions } => {
-            Relation::Project { input: inner(input), expressions: expressions.clone() }
-        }
-        Relation::Filter { input, predicate } => {
-            Relation::Filter { input: inner(input), predicate: predicate.clone() }
-        }
+        Relation::Table(table) => Relation::Table(RemoteTable {
+            restriction: Some(restriction.to_owned()),
+            ..table.clone()
+        }),
+        Relation::Project { input, expressions } => Relation::Project {
+            input: inner(input),
+            expressions: expressions.clone(),
+        },
+        Relation::Filter { input, predicate } => Relation::Filter {
+            input: inner(input),
+            predicate: predicate.clone(),
+        },
         other => other.clone(),
     }
 }
@@ -182,7 +220,9 @@ pub(crate) fn output_schema(relation: &Relation) -> Schema {
         .columns()
         .into_iter()
         .enumerate()
-        .map(|(position, column)| Field::new(format!("c{position}"), column.data_type, column.nullable))
+        .map(|(position, column)| {
+            Field::new(format!("c{position}"), column.data_type, column.nullable)
+        })
         .collect();
     Schema::new(fields)
 }
@@ -198,19 +238,27 @@ pub(crate) fn output_origins(relation: &Relation, schema: &Schema) -> Vec<Column
             Some(origin) => {
                 let table = tables.iter().find(|table| table.columns.contains(&origin));
                 ColumnOrigin {
-                    table: table.map(|table| qualified(&table.schema, &table.name)).unwrap_or_default(),
+                    table: table
+                        .map(|table| qualified(&table.schema, &table.name))
+                        .unwrap_or_default(),
                     column: origin.source_name,
                 }
             }
-            None => ColumnOrigin { table: table_list(relation), column: field.name().clone() },
+            None => ColumnOrigin {
+                table: table_list(relation),
+                column: field.name().clone(),
+            },
         })
         .collect()
 }
 
 /// `public.orders, public.customer`.
 pub(crate) fn table_list(relation: &Relation) -> String {
-    let mut names: Vec<String> =
-        relation.tables().iter().map(|table| qualified(&table.schema, &table.name)).collect();
+    let mut names: Vec<String> = relation
+        .tables()
+        .iter()
+        .map(|table| qualified(&table.schema, &table.name))
+        .collect();
     names.dedup();
     names.join(", ")
 }
@@ -247,16 +295,35 @@ pub(crate) fn read_explain(text: &str) -> Option<Explained> {
 }
 
 fn visit(node: &serde_json::Value, rows_read: &mut f64, reads_everything: &mut bool) {
-    let kind = node.get("Node Type").and_then(serde_json::Value::as_str).unwrap_or_default();
-    *reads_everything &= matches!(kind, "Seq Scan" | "Append" | "Gather" | "Subquery Scan" | "Result");
+    let kind = node
+        .get("Node Type")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
+    *reads_everything &= matches!(
+        kind,
+        "Seq Scan" | "Append" | "Gather" | "Subquery Scan" | "Result"
+    );
     match node.get("Plans").and_then(serde_json::Value::as_array) {
-        Some(children) => children.iter().for_each(|child| visit(child, rows_read, reads_everything)),
-        None => *rows_read += node.get("Plan Rows").and_then(serde_json::Value::as_f64).unwrap_or(0.0),
+        Some(children) => children
+            .iter()
+            .for_each(|child| visit(child, rows_read, reads_everything)),
+        None => {
+            *rows_read += node
+                .get("Plan Rows")
+                .and_then(serde_json::Value::as_f64)
+                .unwrap_or(0.0)
+        }
     }
 }
 
 /// Bytes a row takes beside its values: two for the row, four for each field.
-pub(crate) fn estimate(rows_read: Option<f64>, rows: Option<f64>, row_width: f64, columns: usize, splits: usize) -> CostEstimate {
+pub(crate) fn estimate(
+    rows_read: Option<f64>,
+    rows: Option<f64>,
+    row_width: f64,
+    columns: usize,
+    splits: usize,
+) -> CostEstimate {
     let framing = 2.0 + 4.0 * columns as f64;
     CostEstimate {
         rows_read,
@@ -270,5 +337,9 @@ pub(crate) fn estimate(rows_read: Option<f64>, rows: Option<f64>, row_width: f64
 /// Average width of a row of these columns, by statistics where there are some.
 pub(crate) fn average_width(table: &RemoteTable) -> f64 {
     const UNKNOWN_WIDTH: u64 = 16;
-    table.columns.iter().map(|column| column.statistics.width.unwrap_or(UNKNOWN_WIDTH) as f64).sum()
+    table
+        .columns
+        .iter()
+        .map(|column| column.statistics.width.unwrap_or(UNKNOWN_WIDTH) as f64)
+        .sum()
 }

@@ -77,11 +77,18 @@ impl Pool {
 
     /// How many splits of one scan can run at once; 1 when the bound leaves no room for a snapshot.
     pub(crate) fn parallel_splits(&self) -> usize {
-        if self.settings.options.max_connections >= 3 { self.worker_places } else { 1 }
+        if self.settings.options.max_connections >= 3 {
+            self.worker_places
+        } else {
+            1
+        }
     }
 
     /// A connection, idle or new.
-    pub(crate) async fn acquire(self: &Arc<Self>, purpose: Purpose) -> Result<Lease, ConnectorError> {
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        purpose: Purpose,
+    ) -> Result<Lease, ConnectorError> {
         let place = self.place(purpose).await?;
         let session = match self.take_idle() {
             Some(session) => session,
@@ -91,7 +98,10 @@ impl Pool {
     }
 
     /// A connection that was never used: for a second try after an idle one turned out to be dead.
-    pub(crate) async fn acquire_fresh(self: &Arc<Self>, purpose: Purpose) -> Result<Lease, ConnectorError> {
+    pub(crate) async fn acquire_fresh(
+        self: &Arc<Self>,
+        purpose: Purpose,
+    ) -> Result<Lease, ConnectorError> {
         let place = self.place(purpose).await?;
         lock(&self.idle).drain(..).for_each(Session::discard);
         let session = Session::connect(Arc::clone(&self.settings), &self.traits).await?;
@@ -130,7 +140,10 @@ impl Pool {
         let mut standstill = Duration::ZERO;
         loop {
             match tokio::time::timeout(STANDSTILL_TICK, &mut acquire).await {
-                Ok(place) => return place.map_err(|_| ConnectorError::Internal("the pool is closed".to_owned())),
+                Ok(place) => {
+                    return place
+                        .map_err(|_| ConnectorError::Internal("the pool is closed".to_owned()));
+                }
                 Err(_) if self.busy.load(Ordering::Relaxed) == 0 => standstill += STANDSTILL_TICK,
                 Err(_) => standstill = Duration::ZERO,
             }
@@ -152,7 +165,9 @@ impl Pool {
 impl Lease {
     /// The connection.
     pub(crate) fn session(&self) -> Result<&Session, ConnectorError> {
-        self.session.as_ref().ok_or_else(|| ConnectorError::Internal("a released connection was used".to_owned()))
+        self.session
+            .as_ref()
+            .ok_or_else(|| ConnectorError::Internal("a released connection was used".to_owned()))
     }
 
     /// From now on the server may be working: dropping the lease must cancel.

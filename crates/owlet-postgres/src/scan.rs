@@ -17,7 +17,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::cache::MetadataCache;
 use crate::copy::CopyReader;
 use crate::decode::{BatchDecoder, ColumnOrigin, DecodeError};
-use crate::failure::{CHANGED_CODE, Stage, is_connection_failure, is_stale_metadata, is_transient, translate};
+use crate::failure::{
+    CHANGED_CODE, Stage, is_connection_failure, is_stale_metadata, is_transient, translate,
+};
 use crate::options::Settings;
 use crate::plan::SharedTable;
 use crate::pool::{Lease, Pool, Purpose};
@@ -53,11 +55,31 @@ pub(crate) struct ScanParts {
 
 /// The rows of a split. Nothing happens before the first poll.
 pub(crate) fn stream(parts: ScanParts, query: SplitQuery, context: ScanContext) -> BatchStream {
-    let scan = Scan { parts, query, context, reading: None, done: false };
-    Box::pin(futures::stream::try_unfold(scan, |mut scan| async move {
-        let batch = scan.next().await?;
-        Ok(batch.map(|batch| (batch, scan)))
-    }))
+    let scan = Scan {
+        parts,
+        query,
+        context,
+    };
+    Box::pin(futures::stream::try_unfold(
+        (scan, Progress::Unopened),
+        |(scan, progress)| async move {
+            let result = match progress {
+                Progress::Unopened => scan.begin().await,
+                Progress::Reading(reading) => scan.proceed(*reading).await,
+                Progress::Done => return Ok(None),
+            };
+            match result {
+                Ok((Some(batch), progress)) => Ok(Some((batch, (scan, progress)))),
+                Ok((None, _)) => Ok(None),
+                Err(error) => {
+                    if is_stale_metadata(&error) {
+                        scan.parts.cache.clear();
+                    }
+                    Err(error)
+                }
+            }
+        },
+    ))
 }
 
 /// A stream that only fails.
@@ -69,9 +91,17 @@ struct Scan {
     parts: ScanParts,
     query: SplitQuery,
     context: ScanContext,
-    reading: Option<Reading>,
-    done: bool,
 }
+
+/// How far a scan has come.
+enum Progress {
+    Unopened,
+    Reading(Box<Reading>),
+    Done,
+}
+
+/// A batch, if rows were left, and how to go on.
+type Step = Result<(Option<RecordBatch>, Progress), ConnectorError>;
 
 /// A COPY under way.
 struct Reading {
@@ -92,24 +122,8 @@ enum Filled {
 }
 
 impl Scan {
-    async fn next(&mut self) -> Result<Option<RecordBatch>, ConnectorError> {
-        if self.done {
-            return Ok(None);
-        }
-        let result = match self.reading.take() {
-            Some(reading) => self.proceed(reading).await,
-            None => self.begin().await,
-        };
-        if let Err(error) = &result
-            && is_stale_metadata(error)
-        {
-            self.parts.cache.clear();
-        }
-        result
-    }
-
     /// Opens the split and reads its first batch, again if the failure allows it: no row has left yet.
-    async fn begin(&mut self) -> Result<Option<RecordBatch>, ConnectorError> {
+    async fn begin(&self) -> Step {
         let mut pause = FIRST_PAUSE;
         let mut tried = 1;
         loop {
@@ -120,7 +134,8 @@ impl Scan {
                 },
                 Err(error) => error,
             };
-            let retry = is_transient(&error) || matches!(error, ConnectorError::ConnectionLost { .. });
+            let retry =
+                is_transient(&error) || matches!(error, ConnectorError::ConnectionLost { .. });
             if !retry || tried == TRIES {
                 return Err(error);
             }
@@ -145,9 +160,11 @@ impl Scan {
 
     async fn open_uncancelled(&self, tried: usize) -> Result<Reading, ConnectorError> {
         let begin = match &self.query.shared {
-            Some((ticket, table)) => {
-                Begin::WithSnapshot(ticket.snapshot(&self.parts.pool, &self.parts.settings.catalog, table).await?)
-            }
+            Some((ticket, table)) => Begin::WithSnapshot(
+                ticket
+                    .snapshot(&self.parts.pool, &self.parts.settings.catalog, table)
+                    .await?,
+            ),
             None => Begin::ReadCommitted,
         };
         let mut lease = match tried {
@@ -156,20 +173,24 @@ impl Scan {
         };
         let fail = |error: tokio_postgres::Error| self.translate(&error, Stage::Prepare);
         lease.statement_started();
-        let session = lease.session()?;
-        let begin_sql = session.begin_sql(&begin);
+        let client = Arc::clone(&lease.session()?.client);
+        let begin_sql = lease.session()?.begin_sql(&begin);
         let copy_sql = format!("COPY ({}) TO STDOUT (FORMAT BINARY)", self.query.sql);
         self.context.work.add_request();
         // One round trip: the transaction, the query's column types (this also locks its tables), the COPY.
         let (begun, described, prepared) = futures::join!(
-            session.client.batch_execute(&begin_sql),
-            session.client.prepare(&self.query.sql),
-            session.client.prepare(&copy_sql),
+            client.batch_execute(&begin_sql),
+            client.prepare(&self.query.sql),
+            client.prepare(&copy_sql),
         );
         begun.map_err(fail)?;
         let described = described.map_err(fail)?;
         let prepared = prepared.map_err(fail)?;
-        let wire_types: Vec<_> = described.columns().iter().map(|column| column.type_().clone()).collect();
+        let wire_types: Vec<_> = described
+            .columns()
+            .iter()
+            .map(|column| column.type_().clone())
+            .collect();
         let decoder = BatchDecoder::new(
             Arc::clone(&self.query.schema),
             self.query.origins.clone(),
@@ -186,9 +207,9 @@ impl Scan {
             ),
         })?;
         // The second round trip. COMMIT follows at once, so that the connection is free as soon as the rows end.
-        let client = Arc::clone(&session.client);
-        let mut commit = async move { client.batch_execute("COMMIT").await }.boxed();
-        let copy = session.client.copy_out(&prepared);
+        let committing = Arc::clone(&client);
+        let mut commit = async move { committing.batch_execute("COMMIT").await }.boxed();
+        let copy = client.copy_out(&prepared);
         tokio::pin!(copy);
         let started = futures::poll!(&mut copy);
         // Sends it; its answer can only come after the rows.
@@ -214,7 +235,7 @@ impl Scan {
     }
 
     /// Reads up to the next batch and keeps the COPY for the one after, or ends it in good order.
-    async fn proceed(&mut self, mut reading: Reading) -> Result<Option<RecordBatch>, ConnectorError> {
+    async fn proceed(&self, mut reading: Reading) -> Step {
         let started = Instant::now();
         reading.lease.unpark();
         let filled = match reading.fill().await {
@@ -234,23 +255,29 @@ impl Scan {
             }
         };
         let rows = reading.decoder.rows();
-        self.context.work.add_bytes(std::mem::take(&mut reading.received))?;
+        self.context
+            .work
+            .add_bytes(std::mem::take(&mut reading.received))?;
         self.context.work.add_rows_returned(rows as u64)?;
-        let batch = if rows > 0 { Some(reading.decoder.finish_batch()?) } else { None };
+        let batch = if rows > 0 {
+            Some(reading.decoder.finish_batch()?)
+        } else {
+            None
+        };
         match filled {
             Filled::Batch => {
                 reading.lease.park();
-                self.reading = Some(reading);
+                Ok((batch, Progress::Reading(Box::new(reading))))
             }
             Filled::End => {
                 self.end(reading).await?;
+                Ok((batch, Progress::Done))
             }
         }
-        Ok(batch)
     }
 
     /// The stream ended: it counts only with the trailer and a commit.
-    async fn end(&mut self, mut reading: Reading) -> Result<(), ConnectorError> {
+    async fn end(&self, mut reading: Reading) -> Result<(), ConnectorError> {
         if !reading.reader.is_finished() {
             return Err(ConnectorError::ConnectionLost {
                 catalog: self.parts.settings.catalog.clone(),
@@ -258,13 +285,15 @@ impl Scan {
                 message: "the rows ended without their trailer".to_owned(),
             });
         }
-        reading.commit.await.map_err(|error| self.translate(&error, Stage::Read))?;
+        reading
+            .commit
+            .await
+            .map_err(|error| self.translate(&error, Stage::Read))?;
         reading.lease.statement_finished();
         reading.lease.release();
         if let Some((ticket, _)) = &self.query.shared {
             ticket.finished();
         }
-        self.done = true;
         Ok(())
     }
 
@@ -273,9 +302,11 @@ impl Scan {
         let limit = self.parts.settings.options.statement_timeout;
         match translated {
             // Told by the clock where the server's message is not in English.
-            ConnectorError::Source { catalog, code: Some(code), message }
-                if code == "57014" && limit.is_some_and(|limit| started.elapsed() >= limit) =>
-            {
+            ConnectorError::Source {
+                catalog,
+                code: Some(code),
+                message,
+            } if code == "57014" && limit.is_some_and(|limit| started.elapsed() >= limit) => {
                 ConnectorError::Timeout {
                     catalog,
                     message,
@@ -287,7 +318,12 @@ impl Scan {
     }
 
     fn translate(&self, error: &tokio_postgres::Error, stage: Stage) -> ConnectorError {
-        let translated = translate(error, stage, &self.parts.settings.catalog, &self.query.object);
+        let translated = translate(
+            error,
+            stage,
+            &self.parts.settings.catalog,
+            &self.query.object,
+        );
         if is_connection_failure(&translated) {
             tracing::debug!(error = %translated, "connection failed");
         }
@@ -316,7 +352,9 @@ impl Reading {
             let chunk = match self.rows.as_mut().poll_next(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(Ok(Filled::End)),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Interruption::Server(error))),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Err(Interruption::Server(error)));
+                }
                 Poll::Ready(Some(Ok(chunk))) => chunk,
             };
             self.received += chunk.len() as u64;

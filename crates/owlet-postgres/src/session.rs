@@ -20,6 +20,9 @@ use crate::tls;
 /// Longest time a cancel request may take; after that the connection is cut without one.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection used this recently is taken to work still.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// How a transaction begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Begin {
@@ -56,18 +59,29 @@ pub(crate) struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Session").field("server_version", &self.server_version).finish_non_exhaustive()
+        formatter
+            .debug_struct("Session")
+            .field("server_version", &self.server_version)
+            .finish_non_exhaustive()
     }
 }
 
 impl Session {
     /// Connects, authenticates and makes the session read-only.
-    pub(crate) async fn connect(settings: Arc<Settings>, traits: &ServerTraits) -> Result<Self, ConnectorError> {
+    pub(crate) async fn connect(
+        settings: Arc<Settings>,
+        traits: &ServerTraits,
+    ) -> Result<Self, ConnectorError> {
         let with_options = !traits.refuses_startup_options.load(Ordering::Relaxed);
         match Self::connect_once(&settings, with_options).await {
             Err(error) if with_options && is_refusal_of_options(&error) => {
-                tracing::info!(catalog = settings.catalog, "the server takes no startup options; using a pooler's way");
-                traits.refuses_startup_options.store(true, Ordering::Relaxed);
+                tracing::info!(
+                    catalog = settings.catalog,
+                    "the server takes no startup options; using a pooler's way"
+                );
+                traits
+                    .refuses_startup_options
+                    .store(true, Ordering::Relaxed);
                 let without_options = false;
                 Self::connect_once(&settings, without_options).await
             }
@@ -82,7 +96,10 @@ impl Session {
         })
     }
 
-    async fn connect_once(settings: &Arc<Settings>, with_options: bool) -> Result<Self, ConnectFailure> {
+    async fn connect_once(
+        settings: &Arc<Settings>,
+        with_options: bool,
+    ) -> Result<Self, ConnectFailure> {
         let mut config = settings.config_with_password()?;
         if with_options {
             config.options(startup_options(settings));
@@ -90,19 +107,32 @@ impl Session {
         let tls = tls::connector(settings)?;
         let limit = settings.options.connect_timeout;
         let attempt = connect_with_fallback(&mut config, &tls, settings.sslmode);
-        let (client, mut connection) = tokio::time::timeout(limit, attempt).await.map_err(|_| {
-            ConnectorError::Unreachable {
-                catalog: settings.catalog.clone(),
-                message: format!("{} did not answer within {} s", settings.place, limit.as_secs_f64()),
-                hint: "check host and port, and that the network lets the connection through".to_owned(),
-            }
-        })??;
-        let server_version = version_number(connection.parameter("server_version").unwrap_or_default());
-        let server_encoding = connection.parameter("server_encoding").unwrap_or("UTF8").to_owned();
-        let settings_confirmed = connection.parameter("default_transaction_read_only") == Some("on")
+        let (client, mut connection) =
+            tokio::time::timeout(limit, attempt).await.map_err(|_| {
+                ConnectorError::Unreachable {
+                    catalog: settings.catalog.clone(),
+                    message: format!(
+                        "{} did not answer within {} s",
+                        settings.place,
+                        limit.as_secs_f64()
+                    ),
+                    hint: "check host and port, and that the network lets the connection through"
+                        .to_owned(),
+                }
+            })??;
+        let server_version =
+            version_number(connection.parameter("server_version").unwrap_or_default());
+        let server_encoding = connection
+            .parameter("server_encoding")
+            .unwrap_or("UTF8")
+            .to_owned();
+        let settings_confirmed = connection.parameter("default_transaction_read_only")
+            == Some("on")
             && connection.parameter("TimeZone") == Some("UTC")
             && connection.parameter("IntervalStyle") == Some("postgres")
-            && connection.parameter("DateStyle").is_some_and(|style| style.starts_with("ISO"));
+            && connection
+                .parameter("DateStyle")
+                .is_some_and(|style| style.starts_with("ISO"));
         let catalog = settings.catalog.clone();
         let driver = tokio::spawn(async move {
             loop {
@@ -183,13 +213,28 @@ impl Session {
 
     /// The planner's plan of a query as JSON text, in one round trip.
     pub(crate) async fn explain(&self, sql: &str) -> Result<String, tokio_postgres::Error> {
-        let statement = format!("{}; EXPLAIN (FORMAT JSON) {sql}; COMMIT", self.begin_sql(&Begin::ReadCommitted));
+        let statement = format!(
+            "{}; EXPLAIN (FORMAT JSON) {sql}; COMMIT",
+            self.begin_sql(&Begin::ReadCommitted)
+        );
         let messages = self.client.simple_query(&statement).await?;
         let last_row = messages.iter().rev().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
             _ => None,
         });
         Ok(last_row.unwrap_or_default())
+    }
+
+    /// Asks a connection that has been idle for a while whether it still works.
+    pub(crate) async fn seems_alive(&self) -> bool {
+        if self.idle_since.elapsed() < FRESH {
+            return true;
+        }
+        let question = tokio::time::timeout(
+            self.settings.options.connect_timeout,
+            self.client.check_connection(),
+        );
+        matches!(question.await, Ok(Ok(())))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -217,7 +262,9 @@ impl Session {
 async fn cancel(token: CancelToken, tls: MakeRustlsConnect) {
     match tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tls)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "cancel request failed; the connection is cut instead"),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "cancel request failed; the connection is cut instead")
+        }
         Err(_) => tracing::debug!("cancel request timed out; the connection is cut instead"),
     }
 }
@@ -254,8 +301,15 @@ async fn connect_with_fallback(
     sslmode: SslMode,
 ) -> Result<Connected, tokio_postgres::Error> {
     match config.connect(tls.clone()).await {
-        Err(error) if sslmode == SslMode::Prefer && error.as_db_error().is_none() && is_tls_failure(&error) => {
-            config.ssl_mode(tokio_postgres::config::SslMode::Disable).connect(tls.clone()).await
+        Err(error)
+            if sslmode == SslMode::Prefer
+                && error.as_db_error().is_none()
+                && is_tls_failure(&error) =>
+        {
+            config
+                .ssl_mode(tokio_postgres::config::SslMode::Disable)
+                .connect(tls.clone())
+                .await
         }
         result => result,
     }
@@ -277,9 +331,15 @@ fn is_refusal_of_options(error: &ConnectFailure) -> bool {
 
 fn name_the_place(error: ConnectorError, settings: &Settings) -> ConnectorError {
     match error {
-        ConnectorError::Unreachable { catalog, message, hint } => {
-            ConnectorError::Unreachable { catalog, message: format!("{}: {message}", settings.place), hint }
-        }
+        ConnectorError::Unreachable {
+            catalog,
+            message,
+            hint,
+        } => ConnectorError::Unreachable {
+            catalog,
+            message: format!("{}: {message}", settings.place),
+            hint,
+        },
         other => other,
     }
 }
@@ -305,7 +365,12 @@ fn session_settings(settings: &Settings) -> Vec<(&'static str, String)> {
 fn startup_options(settings: &Settings) -> String {
     session_settings(settings)
         .into_iter()
-        .map(|(name, value)| format!("-c {name}={}", value.replace('\\', "\\\\").replace(' ', "\\ ")))
+        .map(|(name, value)| {
+            format!(
+                "-c {name}={}",
+                value.replace('\\', "\\\\").replace(' ', "\\ ")
+            )
+        })
         .collect::<Vec<_>>()
         .join(" ")
 }
@@ -316,8 +381,14 @@ fn version_number(text: &str) -> u32 {
         .split(|character: char| !character.is_ascii_digit())
         .filter_map(|number| number.parse::<u32>().ok());
     let major = numbers.next().unwrap_or(0);
-    let is_release = text.trim_start_matches(|character: char| character.is_ascii_digit()).starts_with('.');
-    let minor = if is_release { numbers.next().unwrap_or(0) } else { 0 };
+    let is_release = text
+        .trim_start_matches(|character: char| character.is_ascii_digit())
+        .starts_with('.');
+    let minor = if is_release {
+        numbers.next().unwrap_or(0)
+    } else {
+        0
+    };
     major * 10_000 + minor.min(9_999)
 }
 

@@ -51,7 +51,10 @@ struct Progress {
 #[derive(Debug)]
 enum Hold {
     NotYet,
-    Snapshot { name: String, coordinator: Box<Lease> },
+    Snapshot {
+        name: String,
+        coordinator: Box<Lease>,
+    },
     /// Given up; rows read before came from it, so no other may replace it.
     Expired,
 }
@@ -85,7 +88,12 @@ impl Snapshots {
             })
         });
         lock(&run.progress).readers += 1;
-        Ticket { snapshots: Arc::clone(self), key, run: Arc::clone(run), split }
+        Ticket {
+            snapshots: Arc::clone(self),
+            key,
+            run: Arc::clone(run),
+            split,
+        }
     }
 
     fn forget(&self, key: &RunKey) {
@@ -104,7 +112,9 @@ impl Ticket {
         let object = qualified(&table.schema, &table.name);
         let mut hold = self.run.hold.lock().await;
         match &*hold {
-            Hold::Snapshot { name, coordinator } if !coordinator.session()?.is_closed() => Ok(name.clone()),
+            Hold::Snapshot { name, coordinator } if !coordinator.session()?.is_closed() => {
+                Ok(name.clone())
+            }
             Hold::Snapshot { .. } => Err(ConnectorError::ConnectionLost {
                 catalog: catalog.to_owned(),
                 object,
@@ -112,12 +122,17 @@ impl Ticket {
             }),
             Hold::Expired => Err(ConnectorError::Timeout {
                 catalog: catalog.to_owned(),
-                message: format!("the snapshot for reading {object} was given up before all parts were read"),
+                message: format!(
+                    "the snapshot for reading {object} was given up before all parts were read"
+                ),
                 hint: "run the query again".to_owned(),
             }),
             Hold::NotYet => {
                 let (name, coordinator) = export(pool, catalog, table).await?;
-                *hold = Hold::Snapshot { name: name.clone(), coordinator: Box::new(coordinator) };
+                *hold = Hold::Snapshot {
+                    name: name.clone(),
+                    coordinator: Box::new(coordinator),
+                };
                 Ok(name)
             }
         }
@@ -147,7 +162,11 @@ impl Drop for Ticket {
         }
         // Some splits were not opened yet. Their reader may come, or the query has rows enough.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(watch(Arc::clone(&self.snapshots), self.key, Arc::clone(&self.run)));
+            runtime.spawn(watch(
+                Arc::clone(&self.snapshots),
+                self.key,
+                Arc::clone(&self.run),
+            ));
         }
     }
 }
@@ -171,11 +190,28 @@ async fn watch(snapshots: Arc<Snapshots>, key: RunKey, run: Arc<Run>) {
 
 /// Locks the table against being rewritten, then exports a snapshot. In this order: a rewrite that ended before the
 /// lock is in the snapshot, and none can begin after it. (A snapshot older than a rewrite sees an empty table.)
-async fn export(pool: &Arc<Pool>, catalog: &str, table: &SharedTable) -> Result<(String, Lease), ConnectorError> {
+async fn export(
+    pool: &Arc<Pool>,
+    catalog: &str,
+    table: &SharedTable,
+) -> Result<(String, Lease), ConnectorError> {
     let object = qualified(&table.schema, &table.name);
-    match try_export(pool.acquire(Purpose::Coordinate).await?, catalog, table, &object).await {
+    match try_export(
+        pool.acquire(Purpose::Coordinate).await?,
+        catalog,
+        table,
+        &object,
+    )
+    .await
+    {
         Err(error) if crate::failure::is_connection_failure(&error) => {
-            try_export(pool.acquire_fresh(Purpose::Coordinate).await?, catalog, table, &object).await
+            try_export(
+                pool.acquire_fresh(Purpose::Coordinate).await?,
+                catalog,
+                table,
+                &object,
+            )
+            .await
         }
         result => result,
     }
@@ -203,7 +239,8 @@ async fn try_export(
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
     });
-    let name = name.ok_or_else(|| ConnectorError::Internal("pg_export_snapshot gave no name".to_owned()))?;
+    let name =
+        name.ok_or_else(|| ConnectorError::Internal("pg_export_snapshot gave no name".to_owned()))?;
     // It waits for nothing: it must not hide a standstill from the pool.
     lease.park();
     Ok((name, lease))

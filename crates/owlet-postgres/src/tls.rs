@@ -31,13 +31,24 @@ pub(crate) fn connector(settings: &Settings) -> Result<MakeRustlsConnect, Connec
     let (roots, pinned) = match (check, &settings.ca_file) {
         (Check::Nothing, _) => (RootCertStore::empty(), Vec::new()),
         (_, Some(path)) => from_file(path).map_err(|message| {
-            refuse(message, "ca_file must hold the authorities' certificates in PEM form")
+            refuse(
+                message,
+                "ca_file must hold the authorities' certificates in PEM form",
+            )
         })?,
-        (_, None) => (from_system().map_err(|message| {
-            refuse(message, "name the authorities' certificates with ca_file")
-        })?, Vec::new()),
+        (_, None) => (
+            from_system().map_err(|message| {
+                refuse(message, "name the authorities' certificates with ca_file")
+            })?,
+            Vec::new(),
+        ),
     };
-    let verifier = Verifier { check, roots, pinned, provider: Arc::clone(&provider) };
+    let verifier = Verifier {
+        check,
+        roots,
+        pinned,
+        provider: Arc::clone(&provider),
+    };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| ConnectorError::Internal(format!("TLS provider: {error}")))?
@@ -48,7 +59,9 @@ pub(crate) fn connector(settings: &Settings) -> Result<MakeRustlsConnect, Connec
 }
 
 fn from_file(path: &Path) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), String> {
-    let unreadable = |error: &dyn std::fmt::Display| format!("ca_file {} cannot be read: {error}", path.display());
+    let unreadable = |error: &dyn std::fmt::Display| {
+        format!("ca_file {} cannot be read: {error}", path.display())
+    };
     let certificates = CertificateDer::pem_file_iter(path)
         .map_err(|error| unreadable(&error))?
         .collect::<Result<Vec<_>, _>>()
@@ -67,7 +80,10 @@ fn from_system() -> Result<RootCertStore, String> {
     let (usable, _) = roots.add_parsable_certificates(found.certs);
     if usable == 0 {
         let reasons: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-        return Err(format!("the operating system offers no certificate authorities {}", reasons.join("; ")));
+        return Err(format!(
+            "the operating system offers no certificate authorities {}",
+            reasons.join("; ")
+        ));
     }
     Ok(roots)
 }
@@ -97,8 +113,13 @@ impl Verifier {
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
         let algorithms = self.provider.signature_verification_algorithms.all;
-        let result =
-            verify_server_cert_signed_by_trust_anchor(certificate, &self.roots, intermediates, now, algorithms);
+        let result = verify_server_cert_signed_by_trust_anchor(
+            certificate,
+            &self.roots,
+            intermediates,
+            now,
+            algorithms,
+        );
         match result {
             // Found after the validity period was checked; a trusted certificate needs no issuer.
             Err(error)
@@ -161,6 +182,8 @@ impl ServerCertVerifier for Verifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }

@@ -102,7 +102,11 @@ const FAMILIES: &[(Family, &str, &str)] = &[
     (Family::Int4, "integer, serial", ""),
     (Family::Int8, "bigint, bigserial", ""),
     (Family::Float4, "real", "NaN and infinities are kept"),
-    (Family::Float8, "double precision", "NaN and infinities are kept"),
+    (
+        Family::Float8,
+        "double precision",
+        "NaN and infinities are kept",
+    ),
     (
         Family::Numeric,
         "numeric(p,s)",
@@ -115,8 +119,16 @@ const FAMILIES: &[(Family, &str, &str)] = &[
         "the scale is the option numeric_scale (default 18); a value that does not fit exactly fails the query, \
          nothing is ever rounded. NaN and infinity fail the query",
     ),
-    (Family::Text, "text, varchar, varchar(n), name, citext, \"char\"", ""),
-    (Family::Char, "char(n)", "trailing blanks are removed, as PostgreSQL does when it casts to text"),
+    (
+        Family::Text,
+        "text, varchar, varchar(n), name, citext, \"char\"",
+        "",
+    ),
+    (
+        Family::Char,
+        "char(n)",
+        "trailing blanks are removed, as PostgreSQL does when it casts to text",
+    ),
     (Family::Binary, "bytea", ""),
     (Family::Date, "date", "infinity: option infinity"),
     (
@@ -130,7 +142,11 @@ const FAMILIES: &[(Family, &str, &str)] = &[
         "microseconds, an instant in UTC; infinity and instants after 294247-01-10 04:00:54.775807 do not fit: \
          option infinity",
     ),
-    (Family::Time, "time", "microseconds; 24:00:00 does not fit: option infinity"),
+    (
+        Family::Time,
+        "time",
+        "microseconds; 24:00:00 does not fit: option infinity",
+    ),
     (
         Family::Interval,
         "interval",
@@ -144,13 +160,18 @@ const FAMILIES: &[(Family, &str, &str)] = &[
         "arrays of the types above and below",
         "NULL elements are kept; more than one dimension or a lower bound other than 1 fails the query",
     ),
-    (Family::Geometry, "geometry, geography (PostGIS)", "well-known binary by ST_AsBinary"),
+    (
+        Family::Geometry,
+        "geometry, geography (PostGIS)",
+        "well-known binary by ST_AsBinary",
+    ),
     (
         Family::AsText,
         "json, jsonb, xml, enum types, inet, cidr, macaddr, macaddr8, bit, varbit, money, time with time zone, \
          tsvector, tsquery, ranges, multiranges, composite types, point, line, lseg, box, path, polygon, circle, \
          pg_lsn, pg_snapshot, xid, xid8, cid, tid, regclass and its kin, hstore, ltree, and every unknown type",
-        "the text PostgreSQL prints with DateStyle ISO, IntervalStyle postgres, TimeZone UTC",
+        "the text of a cast to text, with DateStyle ISO, IntervalStyle postgres, TimeZone UTC (an inet of one host \
+         therefore ends in /32 or /128)",
     ),
 ];
 
@@ -159,16 +180,24 @@ pub fn type_table() -> Vec<TypeRow> {
     let policy = TypePolicy { numeric_scale: 18 };
     FAMILIES
         .iter()
-        .map(|(family, native, notes)| TypeRow { native, arrow: documented_arrow(*family, native, policy), notes })
+        .map(|(family, native, notes)| TypeRow {
+            native,
+            arrow: documented_arrow(*family, native, policy),
+            notes,
+        })
         .collect()
 }
 
 fn documented_arrow(family: Family, native: &str, policy: TypePolicy) -> String {
     match family {
-        Family::Numeric if native.contains("without") => format!("Decimal128(38, {})", policy.numeric_scale),
+        Family::Numeric if native.contains("without") => {
+            format!("Decimal128(38, {})", policy.numeric_scale)
+        }
         Family::Numeric => "Decimal128(p, s), Decimal256(p, s)".to_owned(),
         Family::Array => "List of the element's type".to_owned(),
-        simple => simple_type(simple).map(|data_type| data_type.to_string()).unwrap_or_default(),
+        simple => simple_type(simple)
+            .map(|data_type| data_type.to_string())
+            .unwrap_or_default(),
     }
 }
 
@@ -178,9 +207,15 @@ pub(crate) fn arrow_type(native: &NativeType, policy: TypePolicy) -> DataType {
         Family::Numeric => numeric_type(native.modifier, policy),
         Family::Array => match &native.element {
             Some(element) => {
-                let element = NativeType { modifier: native.modifier, ..element.as_ref().clone() };
+                let element = NativeType {
+                    modifier: native.modifier,
+                    ..element.as_ref().clone()
+                };
                 let nullable = true;
-                DataType::List(Arc::new(Field::new_list_field(arrow_type(&element, policy), nullable)))
+                DataType::List(Arc::new(Field::new_list_field(
+                    arrow_type(&element, policy),
+                    nullable,
+                )))
             }
             None => DataType::Utf8,
         },
@@ -212,7 +247,11 @@ fn family(native: &NativeType) -> Family {
     if let Some(element) = &native.element {
         // Their lower bound is 0, and PostgreSQL prints them as a list of words.
         let is_vector = matches!(native.oid, oid::INT2_VECTOR | oid::OID_VECTOR);
-        return if is_vector || element.element.is_some() { Family::AsText } else { Family::Array };
+        return if is_vector || element.element.is_some() {
+            Family::AsText
+        } else {
+            Family::Array
+        };
     }
     match native.oid {
         oid::BOOL => Family::Boolean,
@@ -232,7 +271,9 @@ fn family(native: &NativeType) -> Family {
         oid::TIME => Family::Time,
         oid::INTERVAL => Family::Interval,
         oid::UUID => Family::Uuid,
-        _ if native.kind == 'b' && matches!(native.name.as_str(), "geometry" | "geography") => Family::Geometry,
+        _ if native.kind == 'b' && matches!(native.name.as_str(), "geometry" | "geography") => {
+            Family::Geometry
+        }
         _ => Family::AsText,
     }
 }
@@ -259,7 +300,10 @@ fn numeric_type(modifier: i32, policy: TypePolicy) -> DataType {
 /// Whether the unrepresentable-value policy can change values of this type.
 pub(crate) fn has_unrepresentable_values(data_type: &DataType) -> bool {
     match data_type {
-        DataType::Date32 | DataType::Timestamp(..) | DataType::Time64(_) | DataType::Interval(_) => true,
+        DataType::Date32
+        | DataType::Timestamp(..)
+        | DataType::Time64(_)
+        | DataType::Interval(_) => true,
         DataType::List(element) => has_unrepresentable_values(element.data_type()),
         _ => false,
     }
@@ -270,7 +314,10 @@ mod tests {
     use super::*;
 
     fn numeric(precision: i32, scale: i32) -> DataType {
-        numeric_type(((precision << 16) | (scale & 0x7ff)) + 4, TypePolicy { numeric_scale: 18 })
+        numeric_type(
+            ((precision << 16) | (scale & 0x7ff)) + 4,
+            TypePolicy { numeric_scale: 18 },
+        )
     }
 
     #[test]
@@ -283,13 +330,20 @@ mod tests {
         assert_eq!(numeric(5, -2), DataType::Decimal128(7, 0));
         assert_eq!(numeric(3, 5), DataType::Decimal128(5, 5));
         assert_eq!(numeric(1, -1000), DataType::Utf8);
-        assert_eq!(numeric_type(-1, TypePolicy { numeric_scale: 4 }), DataType::Decimal128(38, 4));
+        assert_eq!(
+            numeric_type(-1, TypePolicy { numeric_scale: 4 }),
+            DataType::Decimal128(38, 4)
+        );
     }
 
     #[test]
     fn every_family_is_documented() {
         let table = type_table();
         assert_eq!(table.len(), FAMILIES.len());
-        assert!(table.iter().all(|row| !row.arrow.is_empty() && !row.native.is_empty()));
+        assert!(
+            table
+                .iter()
+                .all(|row| !row.arrow.is_empty() && !row.native.is_empty())
+        );
     }
 }

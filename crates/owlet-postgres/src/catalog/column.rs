@@ -49,7 +49,11 @@ fn native_type(row: &Row) -> Result<NativeType, tokio_postgres::Error> {
     };
     // numeric(10,2)[] has its modifier on the column, an array of a domain on the domain.
     let element_modifier: i32 = row.try_get(21)?;
-    let modifier = if element_modifier >= 0 { element_modifier } else { column_modifier };
+    let modifier = if element_modifier >= 0 {
+        element_modifier
+    } else {
+        column_modifier
+    };
     Ok(NativeType {
         oid: row.try_get(15)?,
         name: row.try_get(16)?,
@@ -92,7 +96,11 @@ fn collation(
         let locale = locale.unwrap_or_else(|| name.clone());
         (name, provider, locale)
     };
-    Ok(Some(Collation { binary_ordering: deterministic && orders_bytes(&provider, &locale), binary_equality: deterministic, name }))
+    Ok(Some(Collation {
+        binary_ordering: deterministic && orders_bytes(&provider, &locale),
+        binary_equality: deterministic,
+        name,
+    }))
 }
 
 /// The row `(provider,locale)` as text.
@@ -118,8 +126,14 @@ mod tests {
 
     #[test]
     fn database_collations() {
-        assert_eq!(database_collation("(c,en_US.UTF-8)"), ("c".to_owned(), "en_US.UTF-8".to_owned()));
-        assert_eq!(database_collation("(i,\"de-u-co, x\")"), ("i".to_owned(), "de-u-co, x".to_owned()));
+        assert_eq!(
+            database_collation("(c,en_US.UTF-8)"),
+            ("c".to_owned(), "en_US.UTF-8".to_owned())
+        );
+        assert_eq!(
+            database_collation("(i,\"de-u-co, x\")"),
+            ("i".to_owned(), "de-u-co, x".to_owned())
+        );
     }
 
     #[test]

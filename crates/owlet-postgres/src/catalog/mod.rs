@@ -32,14 +32,24 @@ pub(crate) async fn schemas(session: &Session) -> Result<Vec<String>> {
         "SELECT n.nspname::text FROM pg_catalog.pg_namespace AS n \
          WHERE {USER_SCHEMA} AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') ORDER BY n.nspname"
     );
-    session.query(&sql, &[]).await?.iter().map(|row| row.try_get(0)).collect()
+    session
+        .query(&sql, &[])
+        .await?
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect()
 }
 
 /// All schema names, the server's own included, for matching a name that differs by case.
 pub(crate) async fn all_schemas(session: &Session) -> Result<Vec<String>> {
     let sql = "SELECT n.nspname::text FROM pg_catalog.pg_namespace AS n \
                WHERE n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp\\_%'";
-    session.query(sql, &[]).await?.iter().map(|row| row.try_get(0)).collect()
+    session
+        .query(sql, &[])
+        .await?
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect()
 }
 
 /// Tables, views and foreign tables of a schema.
@@ -53,7 +63,12 @@ pub(crate) async fn tables(session: &Session, schema: &str) -> Result<Vec<TableS
         .query(&sql, &[(&schema, Type::TEXT)])
         .await?
         .iter()
-        .map(|row| Ok(TableSummary { name: row.try_get(0)?, kind: table_kind(row.try_get(1)?) }))
+        .map(|row| {
+            Ok(TableSummary {
+                name: row.try_get(0)?,
+                kind: table_kind(row.try_get(1)?),
+            })
+        })
         .collect()
 }
 
@@ -84,15 +99,18 @@ pub(crate) async fn describe(
     } else {
         "a.attnotnull"
     };
-    let sql = DESCRIBE.replace("{readable_kinds}", READABLE_KINDS).replace("{not_null}", not_null).replace(
-        "{database_collation}",
-        // A provider's own locale has a column of its own: daticulocale (15, 16), datlocale (17 and later).
-        match session.server_version {
-            170_000.. => "d.datlocprovider::text, coalesce(d.datlocale, d.datcollate)::text",
-            150_000.. => "d.datlocprovider::text, coalesce(d.daticulocale, d.datcollate)::text",
-            _ => "'c'::text, d.datcollate::text",
-        },
-    );
+    let sql = DESCRIBE
+        .replace("{readable_kinds}", READABLE_KINDS)
+        .replace("{not_null}", not_null)
+        .replace(
+            "{database_collation}",
+            // A provider's own locale has a column of its own: daticulocale (15, 16), datlocale (17 and later).
+            match session.server_version {
+                170_000.. => "d.datlocprovider::text, coalesce(d.datlocale, d.datcollate)::text",
+                150_000.. => "d.datlocprovider::text, coalesce(d.daticulocale, d.datcollate)::text",
+                _ => "'c'::text, d.datcollate::text",
+            },
+        );
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&name, Type::TEXT)];
     let rows = session.query(&sql, &parameters).await?;
     assemble(&rows, schema, policy)
@@ -227,7 +245,10 @@ fn size(row: &Row) -> Result<Size> {
     let unknown_parts: i64 = row.try_get::<_, Option<i64>>(7)?.unwrap_or(0);
     let present_pages: Option<i64> = row.try_get(8)?;
     if matches!(kind, "v") {
-        return Ok(Size { rows: RowCount::Unknown, bytes: None });
+        return Ok(Size {
+            rows: RowCount::Unknown,
+            bytes: None,
+        });
     }
     let own_rows = match (own_rows, present_pages) {
         (rows, _) if rows < 0.0 => None,
@@ -242,10 +263,22 @@ fn size(row: &Row) -> Result<Size> {
         ("p", Some(parts)) => (own_rows, parts),
         (_, Some(parts)) => {
             let parts_known = if unknown_parts == 0 { part_rows } else { None };
-            (own_rows.zip(parts_known).map(|(own, parts)| own + parts), own_pages + parts)
+            (
+                own_rows.zip(parts_known).map(|(own, parts)| own + parts),
+                own_pages + parts,
+            )
         }
         (_, None) => (own_rows, own_pages),
     };
-    let bytes = if kind == "f" { None } else { Some((pages as f64 * BLOCK_BYTES) as u64) };
-    Ok(Size { rows: rows.map_or(RowCount::Unknown, |rows| RowCount::Estimated(rows.round() as u64)), bytes })
+    let bytes = if kind == "f" {
+        None
+    } else {
+        Some((pages as f64 * BLOCK_BYTES) as u64)
+    };
+    Ok(Size {
+        rows: rows.map_or(RowCount::Unknown, |rows| {
+            RowCount::Estimated(rows.round() as u64)
+        }),
+        bytes,
+    })
 }

@@ -34,7 +34,9 @@ fn distinct_values(distinct: f64, rows: RowCount) -> Option<u64> {
         return Some(distinct.round() as u64);
     }
     if distinct < 0.0 {
-        return rows.value().map(|rows| (-distinct * rows as f64).round() as u64);
+        return rows
+            .value()
+            .map(|rows| (-distinct * rows as f64).round() as u64);
     }
     None
 }
@@ -54,7 +56,10 @@ fn extremes<'a>(
             maximum = Some(value);
         }
     }
-    let literal = |value: LiteralValue| Literal { value, data_type: data_type.clone() };
+    let literal = |value: LiteralValue| Literal {
+        value,
+        data_type: data_type.clone(),
+    };
     (minimum.map(literal), maximum.map(literal))
 }
 
@@ -68,20 +73,30 @@ fn is_less(left: &LiteralValue, right: &LiteralValue) -> bool {
 
 fn parse(text: &str, data_type: &DataType) -> Option<LiteralValue> {
     match data_type {
-        DataType::Int16 | DataType::Int32 | DataType::Int64 => text.parse().ok().map(LiteralValue::Integer),
-        DataType::Float32 | DataType::Float64 => {
-            text.parse().ok().filter(|value: &f64| value.is_finite()).map(LiteralValue::Float)
+        DataType::Int16 | DataType::Int32 | DataType::Int64 => {
+            text.parse().ok().map(LiteralValue::Integer)
         }
-        DataType::Decimal128(_, scale) => decimal(text, (*scale).try_into().ok()?).map(LiteralValue::Integer),
+        DataType::Float32 | DataType::Float64 => text
+            .parse()
+            .ok()
+            .filter(|value: &f64| value.is_finite())
+            .map(LiteralValue::Float),
+        DataType::Decimal128(_, scale) => {
+            decimal(text, (*scale).try_into().ok()?).map(LiteralValue::Integer)
+        }
         DataType::Date32 => {
             let date = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-            let days = date.signed_duration_since(chrono::NaiveDate::default()).num_days();
+            let days = date
+                .signed_duration_since(chrono::NaiveDate::default())
+                .num_days();
             Some(LiteralValue::Integer(days.into()))
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             let text = text.strip_suffix("+00").unwrap_or(text);
             let time = chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok()?;
-            Some(LiteralValue::Integer(time.and_utc().timestamp_micros().into()))
+            Some(LiteralValue::Integer(
+                time.and_utc().timestamp_micros().into(),
+            ))
         }
         _ => None,
     }
@@ -111,19 +126,39 @@ mod tests {
     #[test]
     fn values() {
         let decimal_type = DataType::Decimal128(12, 2);
-        assert_eq!(parse("-1.5", &decimal_type), Some(LiteralValue::Integer(-150)));
+        assert_eq!(
+            parse("-1.5", &decimal_type),
+            Some(LiteralValue::Integer(-150))
+        );
         assert_eq!(parse("NaN", &decimal_type), None);
-        assert_eq!(parse("1970-01-03", &DataType::Date32), Some(LiteralValue::Integer(2)));
+        assert_eq!(
+            parse("1970-01-03", &DataType::Date32),
+            Some(LiteralValue::Integer(2))
+        );
         assert_eq!(parse("0044-03-15 BC", &DataType::Date32), None);
         let timestamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        assert_eq!(parse("1970-01-01 00:00:01.5+00", &timestamp), Some(LiteralValue::Integer(1_500_000)));
+        assert_eq!(
+            parse("1970-01-01 00:00:01.5+00", &timestamp),
+            Some(LiteralValue::Integer(1_500_000))
+        );
     }
 
     #[test]
     fn smallest_and_largest() {
-        let values = ["5".to_owned(), "-3".to_owned(), "x".to_owned(), "12".to_owned()];
+        let values = [
+            "5".to_owned(),
+            "-3".to_owned(),
+            "x".to_owned(),
+            "12".to_owned(),
+        ];
         let (minimum, maximum) = extremes(values.iter(), &DataType::Int32);
-        assert_eq!(minimum.map(|literal| literal.value), Some(LiteralValue::Integer(-3)));
-        assert_eq!(maximum.map(|literal| literal.value), Some(LiteralValue::Integer(12)));
+        assert_eq!(
+            minimum.map(|literal| literal.value),
+            Some(LiteralValue::Integer(-3))
+        );
+        assert_eq!(
+            maximum.map(|literal| literal.value),
+            Some(LiteralValue::Integer(12))
+        );
     }
 }

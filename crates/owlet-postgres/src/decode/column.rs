@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Decimal128Array, Decimal256Array, ListArray,
-    NullBufferBuilder, PrimitiveArray, StringArray,
+    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Decimal128Array, Decimal256Array,
+    ListArray, NullBufferBuilder, PrimitiveArray, StringArray,
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     ArrowPrimitiveType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType, i256,
+    IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
+    TimestampMicrosecondType, i256,
 };
 use arrow_schema::{DataType, FieldRef, TimeUnit};
 use tokio_postgres::types::{Kind, Type};
@@ -38,8 +39,16 @@ enum Values {
     Oid(Vec<i64>),
     Float32(Vec<f32>),
     Float64(Vec<f64>),
-    Decimal128 { values: Vec<i128>, precision: u8, scale: i8 },
-    Decimal256 { values: Vec<i256>, precision: u8, scale: i8 },
+    Decimal128 {
+        values: Vec<i128>,
+        precision: u8,
+        scale: i8,
+    },
+    Decimal256 {
+        values: Vec<i256>,
+        precision: u8,
+        scale: i8,
+    },
     Text(Bytes),
     /// `char(n)`: blanks at the end are padding.
     BlankPadded(Bytes),
@@ -48,10 +57,18 @@ enum Values {
     Uuid(Bytes),
     Binary(Bytes),
     Date(Vec<i32>),
-    Timestamp { values: Vec<i64>, zone: Option<Arc<str>> },
+    Timestamp {
+        values: Vec<i64>,
+        zone: Option<Arc<str>>,
+    },
     Time(Vec<i64>),
     Interval(Vec<IntervalMonthDayNano>),
-    List { element: FieldRef, element_oid: u32, offsets: Vec<i32>, child: Box<ColumnDecoder> },
+    List {
+        element: FieldRef,
+        element_oid: u32,
+        offsets: Vec<i32>,
+        child: Box<ColumnDecoder>,
+    },
 }
 
 /// Values of varying length, end to end.
@@ -65,7 +82,10 @@ impl Bytes {
     fn new(capacity: usize) -> Self {
         let mut offsets = Vec::with_capacity(capacity + 1);
         offsets.push(0);
-        Self { data: Vec::with_capacity(capacity * 8), offsets }
+        Self {
+            data: Vec::with_capacity(capacity * 8),
+            offsets,
+        }
     }
 
     #[inline]
@@ -81,7 +101,9 @@ impl Bytes {
                 self.offsets.push(end);
                 Ok(())
             }
-            Err(_) => Err(Problem::new("the values of one batch exceed 2 GiB; read fewer columns")),
+            Err(_) => Err(Problem::new(
+                "the values of one batch exceed 2 GiB; read fewer columns",
+            )),
         }
     }
 
@@ -92,9 +114,15 @@ impl Bytes {
     }
 
     fn take(&mut self, capacity: usize) -> (OffsetBuffer<i32>, Buffer) {
-        let next = Self { data: Vec::with_capacity(self.data.len()), offsets: Self::new(capacity).offsets };
+        let next = Self {
+            data: Vec::with_capacity(self.data.len()),
+            offsets: Self::new(capacity).offsets,
+        };
         let full = std::mem::replace(self, next);
-        (OffsetBuffer::new(ScalarBuffer::from(full.offsets)), Buffer::from_vec(full.data))
+        (
+            OffsetBuffer::new(ScalarBuffer::from(full.offsets)),
+            Buffer::from_vec(full.data),
+        )
     }
 }
 
@@ -107,7 +135,12 @@ impl ColumnDecoder {
         capacity: usize,
     ) -> Option<Self> {
         let values = Values::new(data_type, wire_type, policy, capacity)?;
-        Some(Self { values, nulls: NullBufferBuilder::new(capacity), policy, capacity })
+        Some(Self {
+            values,
+            nulls: NullBufferBuilder::new(capacity),
+            policy,
+            capacity,
+        })
     }
 
     #[inline]
@@ -120,15 +153,26 @@ impl ColumnDecoder {
             Values::Oid(values) => values.push(u32::from_be_bytes(fixed(bytes)?).into()),
             Values::Float32(values) => values.push(f32::from_be_bytes(fixed(bytes)?)),
             Values::Float64(values) => values.push(f64::from_be_bytes(fixed(bytes)?)),
-            Values::Decimal128 { values, precision, scale } => {
+            Values::Decimal128 {
+                values,
+                precision,
+                scale,
+            } => {
                 values.push(numeric::to_decimal128(bytes, *precision, *scale)?);
             }
-            Values::Decimal256 { values, precision, scale } => {
+            Values::Decimal256 {
+                values,
+                precision,
+                scale,
+            } => {
                 values.push(numeric::to_decimal256(bytes, *precision, *scale)?);
             }
             Values::Text(values) | Values::Binary(values) => values.push(bytes)?,
             Values::BlankPadded(values) => {
-                let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+                let end = bytes
+                    .iter()
+                    .rposition(|byte| *byte != b' ')
+                    .map_or(0, |last| last + 1);
                 values.push(&bytes[..end])?;
             }
             Values::Jsonb(values) => match bytes.split_first() {
@@ -152,7 +196,12 @@ impl ColumnDecoder {
                 Some(interval) => values.push(interval),
                 None => return self.null(),
             },
-            Values::List { element_oid, offsets, child, .. } => {
+            Values::List {
+                element_oid,
+                offsets,
+                child,
+                ..
+            } => {
                 push_array(bytes, *element_oid, child)?;
                 offsets.push(list_end(child)?);
             }
@@ -206,21 +255,44 @@ impl ColumnDecoder {
             Values::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
             Values::Int16(values) => primitive::<Int16Type>(values, capacity, nulls),
             Values::Int32(values) => primitive::<Int32Type>(values, capacity, nulls),
-            Values::Int64(values) | Values::Oid(values) => primitive::<Int64Type>(values, capacity, nulls),
+            Values::Int64(values) | Values::Oid(values) => {
+                primitive::<Int64Type>(values, capacity, nulls)
+            }
             Values::Float32(values) => primitive::<Float32Type>(values, capacity, nulls),
             Values::Float64(values) => primitive::<Float64Type>(values, capacity, nulls),
-            Values::Decimal128 { values, precision, scale } => {
+            Values::Decimal128 {
+                values,
+                precision,
+                scale,
+            } => {
                 let array = Decimal128Array::new(next_buffer(values, capacity), nulls);
-                Arc::new(array.with_precision_and_scale(*precision, *scale).map_err(internal)?)
+                Arc::new(
+                    array
+                        .with_precision_and_scale(*precision, *scale)
+                        .map_err(internal)?,
+                )
             }
-            Values::Decimal256 { values, precision, scale } => {
+            Values::Decimal256 {
+                values,
+                precision,
+                scale,
+            } => {
                 let array = Decimal256Array::new(next_buffer(values, capacity), nulls);
-                Arc::new(array.with_precision_and_scale(*precision, *scale).map_err(internal)?)
+                Arc::new(
+                    array
+                        .with_precision_and_scale(*precision, *scale)
+                        .map_err(internal)?,
+                )
             }
-            Values::Text(values) | Values::BlankPadded(values) | Values::Jsonb(values) | Values::Uuid(values) => {
+            Values::Text(values)
+            | Values::BlankPadded(values)
+            | Values::Jsonb(values)
+            | Values::Uuid(values) => {
                 let (offsets, data) = values.take(capacity);
                 let array = StringArray::try_new(offsets, data, nulls).map_err(|_| {
-                    Problem::new("text that is not UTF-8 (a database in SQL_ASCII may hold any bytes)")
+                    Problem::new(
+                        "text that is not UTF-8 (a database in SQL_ASCII may hold any bytes)",
+                    )
                 })?;
                 Arc::new(array)
             }
@@ -230,17 +302,29 @@ impl ColumnDecoder {
             }
             Values::Date(values) => primitive::<Date32Type>(values, capacity, nulls),
             Values::Timestamp { values, zone } => {
-                let array =
-                    PrimitiveArray::<TimestampMicrosecondType>::new(next_buffer(values, capacity), nulls);
+                let array = PrimitiveArray::<TimestampMicrosecondType>::new(
+                    next_buffer(values, capacity),
+                    nulls,
+                );
                 Arc::new(array.with_timezone_opt(zone.clone()))
             }
             Values::Time(values) => primitive::<Time64MicrosecondType>(values, capacity, nulls),
-            Values::Interval(values) => primitive::<IntervalMonthDayNanoType>(values, capacity, nulls),
-            Values::List { element, offsets, child, .. } => {
+            Values::Interval(values) => {
+                primitive::<IntervalMonthDayNanoType>(values, capacity, nulls)
+            }
+            Values::List {
+                element,
+                offsets,
+                child,
+                ..
+            } => {
                 let elements = child.finish()?;
                 let full = std::mem::replace(offsets, vec![0]);
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(full));
-                Arc::new(ListArray::try_new(Arc::clone(element), offsets, elements, nulls).map_err(internal)?)
+                Arc::new(
+                    ListArray::try_new(Arc::clone(element), offsets, elements, nulls)
+                        .map_err(internal)?,
+                )
             }
         })
     }
@@ -274,16 +358,24 @@ impl Values {
             (DataType::Utf8, oid::BPCHAR) => Self::BlankPadded(Bytes::new(capacity)),
             (DataType::Utf8, oid::JSONB) => Self::Jsonb(Bytes::new(capacity)),
             (DataType::Utf8, oid::UUID) => Self::Uuid(Bytes::new(capacity)),
-            (DataType::Utf8, _) if is_text_on_the_wire(wire_type) => Self::Text(Bytes::new(capacity)),
+            (DataType::Utf8, _) if is_text_on_the_wire(wire_type) => {
+                Self::Text(Bytes::new(capacity))
+            }
             (DataType::Binary, oid::BYTEA) => Self::Binary(Bytes::new(capacity)),
             (DataType::Date32, oid::DATE) => Self::Date(Vec::with_capacity(capacity)),
-            (DataType::Timestamp(TimeUnit::Microsecond, None), oid::TIMESTAMP) => {
-                Self::Timestamp { values: Vec::with_capacity(capacity), zone: None }
-            }
+            (DataType::Timestamp(TimeUnit::Microsecond, None), oid::TIMESTAMP) => Self::Timestamp {
+                values: Vec::with_capacity(capacity),
+                zone: None,
+            },
             (DataType::Timestamp(TimeUnit::Microsecond, Some(zone)), oid::TIMESTAMPTZ) => {
-                Self::Timestamp { values: Vec::with_capacity(capacity), zone: Some(Arc::clone(zone)) }
+                Self::Timestamp {
+                    values: Vec::with_capacity(capacity),
+                    zone: Some(Arc::clone(zone)),
+                }
             }
-            (DataType::Time64(TimeUnit::Microsecond), oid::TIME) => Self::Time(Vec::with_capacity(capacity)),
+            (DataType::Time64(TimeUnit::Microsecond), oid::TIME) => {
+                Self::Time(Vec::with_capacity(capacity))
+            }
             (DataType::Interval(arrow_schema::IntervalUnit::MonthDayNano), oid::INTERVAL) => {
                 Self::Interval(Vec::with_capacity(capacity))
             }
@@ -295,11 +387,24 @@ impl Values {
                     element: Arc::clone(element),
                     element_oid: element_type.oid(),
                     offsets: vec![0],
-                    child: Box::new(ColumnDecoder::new(element.data_type(), element_type, policy, capacity)?),
+                    child: Box::new(ColumnDecoder::new(
+                        element.data_type(),
+                        without_domains(element_type),
+                        policy,
+                        capacity,
+                    )?),
                 }
             }
             _ => return None,
         })
+    }
+}
+
+/// What a domain is made of; its values travel in the same form.
+fn without_domains(wire_type: &Type) -> &Type {
+    match wire_type.kind() {
+        Kind::Domain(base) => without_domains(base),
+        _ => wire_type,
     }
 }
 
@@ -317,9 +422,14 @@ fn push_array(bytes: &[u8], element_oid: u32, child: &mut ColumnDecoder) -> Resu
     let Some((header, rest)) = bytes.split_first_chunk::<12>() else {
         return Err(cut_array());
     };
-    let word = |at: usize| i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let word = |at: usize| {
+        i32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
     if word(8) as u32 != element_oid {
-        return Err(Problem::new(format!("an array of type {} among arrays of type {element_oid}", word(8) as u32)));
+        return Err(Problem::new(format!(
+            "an array of type {} among arrays of type {element_oid}",
+            word(8) as u32
+        )));
     }
     match word(0) {
         0 => return Ok(()),
@@ -358,7 +468,11 @@ fn push_array(bytes: &[u8], element_oid: u32, child: &mut ColumnDecoder) -> Resu
         child.push(value)?;
         rest = after;
     }
-    if rest.is_empty() { Ok(()) } else { Err(cut_array()) }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(cut_array())
+    }
 }
 
 #[cold]
@@ -367,7 +481,8 @@ fn cut_array() -> Problem {
 }
 
 fn list_end(child: &ColumnDecoder) -> Result<i32, Problem> {
-    i32::try_from(child.len()).map_err(|_| Problem::new("the lists of one batch exceed 2^31 elements"))
+    i32::try_from(child.len())
+        .map_err(|_| Problem::new("the lists of one batch exceed 2^31 elements"))
 }
 
 fn push_uuid(values: &mut Bytes, uuid: &[u8; 16]) -> Result<(), Problem> {
@@ -385,7 +500,10 @@ fn push_uuid(values: &mut Bytes, uuid: &[u8; 16]) -> Result<(), Problem> {
     values.push(&text)
 }
 
-fn next_buffer<T: arrow::datatypes::ArrowNativeType>(values: &mut Vec<T>, capacity: usize) -> ScalarBuffer<T> {
+fn next_buffer<T: arrow::datatypes::ArrowNativeType>(
+    values: &mut Vec<T>,
+    capacity: usize,
+) -> ScalarBuffer<T> {
     ScalarBuffer::from(std::mem::replace(values, Vec::with_capacity(capacity)))
 }
 
@@ -394,7 +512,10 @@ fn primitive<T: ArrowPrimitiveType>(
     capacity: usize,
     nulls: Option<arrow::buffer::NullBuffer>,
 ) -> ArrayRef {
-    Arc::new(PrimitiveArray::<T>::new(next_buffer(values, capacity), nulls))
+    Arc::new(PrimitiveArray::<T>::new(
+        next_buffer(values, capacity),
+        nulls,
+    ))
 }
 
 fn internal(error: arrow_schema::ArrowError) -> Problem {

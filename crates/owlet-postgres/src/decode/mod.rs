@@ -70,7 +70,11 @@ impl BatchDecoder {
         capacity: usize,
     ) -> Result<Self, String> {
         if wire_types.len() != schema.fields().len() {
-            return Err(format!("{} columns instead of {}", wire_types.len(), schema.fields().len()));
+            return Err(format!(
+                "{} columns instead of {}",
+                wire_types.len(),
+                schema.fields().len()
+            ));
         }
         let columns = schema
             .fields()
@@ -78,12 +82,24 @@ impl BatchDecoder {
             .zip(wire_types)
             .zip(&origins)
             .map(|((field, wire_type), origin)| {
-                ColumnDecoder::new(field.data_type(), wire_type, policy, capacity).ok_or_else(|| {
-                    format!("column {} is now of type {wire_type}, not {}", origin.column, field.data_type())
-                })
+                ColumnDecoder::new(field.data_type(), wire_type, policy, capacity).ok_or_else(
+                    || {
+                        format!(
+                            "column {} is now of type {wire_type}, not {}",
+                            origin.column,
+                            field.data_type()
+                        )
+                    },
+                )
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { schema, origins, columns, rows: 0, bytes: 0 })
+        Ok(Self {
+            schema,
+            origins,
+            columns,
+            rows: 0,
+            bytes: 0,
+        })
     }
 
     /// Rows collected since the last batch.
@@ -100,7 +116,11 @@ impl BatchDecoder {
     pub(crate) fn finish_batch(&mut self) -> Result<RecordBatch, ConnectorError> {
         let mut arrays = Vec::with_capacity(self.columns.len());
         for (column, origin) in self.columns.iter_mut().zip(&self.origins) {
-            arrays.push(column.finish().map_err(|problem| value_error(origin, &problem))?);
+            arrays.push(
+                column
+                    .finish()
+                    .map_err(|problem| value_error(origin, &problem))?,
+            );
         }
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows = 0;
@@ -130,7 +150,8 @@ impl FieldSink for BatchDecoder {
                 Ok(())
             }
         };
-        pushed.map_err(|problem| DecodeError::Connector(value_error(&self.origins[column], &problem)))
+        pushed
+            .map_err(|problem| DecodeError::Connector(value_error(&self.origins[column], &problem)))
     }
 
     #[inline]
@@ -151,7 +172,9 @@ fn value_error(origin: &ColumnOrigin, problem: &Problem) -> ConnectorError {
 
 #[inline]
 fn fixed<const LENGTH: usize>(bytes: &[u8]) -> Result<[u8; LENGTH], Problem> {
-    bytes.try_into().map_err(|_| wrong_length(LENGTH, bytes.len()))
+    bytes
+        .try_into()
+        .map_err(|_| wrong_length(LENGTH, bytes.len()))
 }
 
 #[cold]

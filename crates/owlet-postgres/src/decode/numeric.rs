@@ -41,7 +41,11 @@ pub(super) fn to_decimal128(bytes: &[u8], precision: u8, scale: i8) -> Result<i1
     match numeric.magnitude(i32::from(scale)) {
         Some(magnitude) if magnitude < POWERS[usize::from(precision.min(38))] => {
             let value = magnitude as i128;
-            Ok(if numeric.sign == SIGN_NEGATIVE { -value } else { value })
+            Ok(if numeric.sign == SIGN_NEGATIVE {
+                -value
+            } else {
+                value
+            })
         }
         _ => Err(numeric.does_not_fit(precision, scale)),
     }
@@ -56,7 +60,11 @@ pub(super) fn to_decimal256(bytes: &[u8], precision: u8, scale: i8) -> Result<i2
     let limit = i256::from_i128(10).checked_pow(u32::from(precision));
     match numeric.wide_magnitude(i32::from(scale)) {
         Some(magnitude) if limit.is_some_and(|limit| magnitude < limit) => {
-            Ok(if numeric.sign == SIGN_NEGATIVE { magnitude.wrapping_neg() } else { magnitude })
+            Ok(if numeric.sign == SIGN_NEGATIVE {
+                magnitude.wrapping_neg()
+            } else {
+                magnitude
+            })
         }
         _ => Err(numeric.does_not_fit(precision, scale)),
     }
@@ -80,7 +88,9 @@ impl<'a> Numeric<'a> {
     }
 
     fn digits(&self) -> impl ExactSizeIterator<Item = u16> + '_ {
-        self.digits.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+        self.digits
+            .chunks_exact(2)
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
     }
 
     /// |value| × 10^scale, or `None` when it is no integer or needs more than 38 digits.
@@ -94,7 +104,9 @@ impl<'a> Numeric<'a> {
         let last_exponent = 4 * (self.weight - (count as i32 - 1)) + scale;
         if count <= 4 {
             // Up to 16 decimal digits: cheap arithmetic for nearly every number there is.
-            let small = self.digits().fold(0_u64, |sum, digit| sum * 10_000 + u64::from(digit));
+            let small = self
+                .digits()
+                .fold(0_u64, |sum, digit| sum * 10_000 + u64::from(digit));
             match last_exponent {
                 0..=20 => return Some(u128::from(small) * POWERS[last_exponent as usize]),
                 -1 => return exact_quotient::<10>(small),
@@ -128,10 +140,14 @@ impl<'a> Numeric<'a> {
         let mut last_counted = exponent;
         for digit in self.digits() {
             if exponent >= 0 {
-                sum = sum.checked_mul(ten_thousand)?.checked_add(i256::from_i128(digit.into()))?;
+                sum = sum
+                    .checked_mul(ten_thousand)?
+                    .checked_add(i256::from_i128(digit.into()))?;
                 last_counted = exponent;
             } else if let Some((factor, part)) = visible_part(digit, exponent)? {
-                sum = sum.checked_mul(i256::from_i128(factor.into()))?.checked_add(i256::from_i128(part.into()))?;
+                sum = sum
+                    .checked_mul(i256::from_i128(factor.into()))?
+                    .checked_add(i256::from_i128(part.into()))?;
                 last_counted = 0;
             }
             exponent -= 4;
@@ -150,7 +166,9 @@ impl<'a> Numeric<'a> {
             SIGN_NEGATIVE_INFINITY => "-Infinity",
             _ => "a numeric of unknown sign",
         };
-        Problem::new(format!("{name} has no decimal form; exclude it in a view, or cast the column to double precision there"))
+        Problem::new(format!(
+            "{name} has no decimal form; exclude it in a view, or cast the column to double precision there"
+        ))
     }
 
     fn does_not_fit(&self, precision: u8, scale: i8) -> Problem {
@@ -169,7 +187,11 @@ impl<'a> Numeric<'a> {
         }
         let digits: Vec<u16> = self.digits().collect();
         let digit_at = |weight: i32| {
-            usize::try_from(self.weight - weight).ok().and_then(|index| digits.get(index)).copied().unwrap_or(0)
+            usize::try_from(self.weight - weight)
+                .ok()
+                .and_then(|index| digits.get(index))
+                .copied()
+                .unwrap_or(0)
         };
         if self.weight < 0 {
             text.push('0');
@@ -177,12 +199,18 @@ impl<'a> Numeric<'a> {
         for weight in (0..=self.weight).rev() {
             let digit = digit_at(weight);
             let is_first = weight == self.weight;
-            text.push_str(&if is_first { digit.to_string() } else { format!("{digit:04}") });
+            text.push_str(&if is_first {
+                digit.to_string()
+            } else {
+                format!("{digit:04}")
+            });
         }
         if self.display_scale > 0 {
             text.push('.');
             let groups = i32::from(self.display_scale.div_ceil(4));
-            let fraction: String = (1..=groups).map(|group| format!("{:04}", digit_at(-group))).collect();
+            let fraction: String = (1..=groups)
+                .map(|group| format!("{:04}", digit_at(-group)))
+                .collect();
             text.push_str(&fraction[..usize::from(self.display_scale)]);
         }
         text
@@ -237,8 +265,11 @@ mod tests {
         let fraction = format!("{fraction}{}", "0".repeat((4 - fraction.len() % 4) % 4));
         let mut weight = whole.len() as i16 / 4 - 1;
         let all = format!("{whole}{fraction}");
-        let mut digits: Vec<u16> =
-            all.as_bytes().chunks(4).map(|group| std::str::from_utf8(group).unwrap().parse().unwrap()).collect();
+        let mut digits: Vec<u16> = all
+            .as_bytes()
+            .chunks(4)
+            .map(|group| std::str::from_utf8(group).unwrap().parse().unwrap())
+            .collect();
         while digits.first() == Some(&0) {
             digits.remove(0);
             weight -= 1;
@@ -249,7 +280,11 @@ mod tests {
         if digits.is_empty() {
             weight = 0;
         }
-        let sign = if negative && !digits.is_empty() { SIGN_NEGATIVE } else { 0 };
+        let sign = if negative && !digits.is_empty() {
+            SIGN_NEGATIVE
+        } else {
+            0
+        };
         let mut bytes = Vec::new();
         bytes.extend((digits.len() as u16).to_be_bytes());
         bytes.extend(weight.to_be_bytes());
@@ -279,13 +314,39 @@ mod tests {
     }
 
     const NUMBERS: &[&str] = &[
-        "0", "1", "-1", "10", "9999", "10000", "10001", "99999999", "100000000", "0.1", "0.01", "0.001", "0.0001",
-        "0.00001", "-0.00000001", "1.5", "12345.67", "-12345.6789", "9999999999999999", "99999999999999999999",
-        "12345678901234567890.123456789012345678", "-99999999999999999999.999999999999999999",
-        "99999999999999999999999999999999999999", "100000000000000000000000000000000000000",
-        "170141183460469231731687303715884105728", "340282366920938463463374607431768211456",
-        "0.99999999999999999999999999999999999999", "10000.0001", "100000000.00000001", "1000000000000.5",
-        "1.10", "1.100000000000000000000000", "0.000000000000000000000000000000000001",
+        "0",
+        "1",
+        "-1",
+        "10",
+        "9999",
+        "10000",
+        "10001",
+        "99999999",
+        "100000000",
+        "0.1",
+        "0.01",
+        "0.001",
+        "0.0001",
+        "0.00001",
+        "-0.00000001",
+        "1.5",
+        "12345.67",
+        "-12345.6789",
+        "9999999999999999",
+        "99999999999999999999",
+        "12345678901234567890.123456789012345678",
+        "-99999999999999999999.999999999999999999",
+        "99999999999999999999999999999999999999",
+        "100000000000000000000000000000000000000",
+        "170141183460469231731687303715884105728",
+        "340282366920938463463374607431768211456",
+        "0.99999999999999999999999999999999999999",
+        "10000.0001",
+        "100000000.00000001",
+        "1000000000000.5",
+        "1.10",
+        "1.100000000000000000000000",
+        "0.000000000000000000000000000000000001",
         "9999999999999999999999999999999999999999999999999999999999999999999999999999",
         "1234567890123456789012345678901234567890.123456789",
     ];
@@ -294,18 +355,28 @@ mod tests {
     fn every_number_is_exact_or_refused() {
         for number in NUMBERS {
             for scale in 0..=38 {
-                let expected = scaled(number, scale).filter(|digits| digits.trim_start_matches('-').len() <= 38);
+                let expected = scaled(number, scale)
+                    .filter(|digits| digits.trim_start_matches('-').len() <= 38);
                 let actual = to_decimal128(&wire(number), 38, scale as i8);
                 match expected {
-                    Some(digits) => assert_eq!(actual.expect(number).to_string(), digits, "{number} at {scale}"),
+                    Some(digits) => assert_eq!(
+                        actual.expect(number).to_string(),
+                        digits,
+                        "{number} at {scale}"
+                    ),
                     None => assert!(actual.is_err(), "{number} at {scale} is {actual:?}"),
                 }
             }
             for scale in 0..=76 {
-                let expected = scaled(number, scale).filter(|digits| digits.trim_start_matches('-').len() <= 76);
+                let expected = scaled(number, scale)
+                    .filter(|digits| digits.trim_start_matches('-').len() <= 76);
                 let actual = to_decimal256(&wire(number), 76, scale as i8);
                 match expected {
-                    Some(digits) => assert_eq!(actual.expect(number).to_string(), digits, "{number} at {scale}"),
+                    Some(digits) => assert_eq!(
+                        actual.expect(number).to_string(),
+                        digits,
+                        "{number} at {scale}"
+                    ),
                     None => assert!(actual.is_err(), "{number} at {scale} is {actual:?}"),
                 }
             }
@@ -326,17 +397,34 @@ mod tests {
             assert_eq!(&message, number);
         }
         let error = to_decimal128(&wire("0.125"), 38, 2).unwrap_err();
-        assert!(error.to_string().starts_with("0.125 does not fit"), "{error}");
+        assert!(
+            error.to_string().starts_with("0.125 does not fit"),
+            "{error}"
+        );
     }
 
     #[test]
     fn special_values_are_refused_by_name() {
-        for (sign, name) in [(SIGN_NAN, "NaN"), (SIGN_POSITIVE_INFINITY, "Infinity"), (SIGN_NEGATIVE_INFINITY, "-Infinity")] {
+        for (sign, name) in [
+            (SIGN_NAN, "NaN"),
+            (SIGN_POSITIVE_INFINITY, "Infinity"),
+            (SIGN_NEGATIVE_INFINITY, "-Infinity"),
+        ] {
             let mut bytes = vec![0, 0, 0, 0];
             bytes.extend(sign.to_be_bytes());
             bytes.extend([0, 0]);
-            assert!(to_decimal128(&bytes, 38, 0).unwrap_err().to_string().starts_with(name));
-            assert!(to_decimal256(&bytes, 76, 0).unwrap_err().to_string().starts_with(name));
+            assert!(
+                to_decimal128(&bytes, 38, 0)
+                    .unwrap_err()
+                    .to_string()
+                    .starts_with(name)
+            );
+            assert!(
+                to_decimal256(&bytes, 76, 0)
+                    .unwrap_err()
+                    .to_string()
+                    .starts_with(name)
+            );
         }
     }
 

@@ -33,14 +33,21 @@ pub(super) fn date(bytes: &[u8], policy: UnrepresentablePolicy) -> Result<Option
 
 /// Microseconds since 1970-01-01.
 #[inline]
-pub(super) fn timestamp(bytes: &[u8], policy: UnrepresentablePolicy) -> Result<Option<i64>, Problem> {
+pub(super) fn timestamp(
+    bytes: &[u8],
+    policy: UnrepresentablePolicy,
+) -> Result<Option<i64>, Problem> {
     let microseconds = i64::from_be_bytes(fixed(bytes)?);
     let is_infinite = microseconds == i64::MAX || microseconds == i64::MIN;
     if !is_infinite && let Some(since_1970) = microseconds.checked_add(MICROSECONDS_1970_TO_2000) {
         return Ok(Some(since_1970));
     }
     let is_late = microseconds > 0;
-    let name = if is_infinite { infinity_name(is_late) } else { "a time after 294247-01-10 04:00:54.775807" };
+    let name = if is_infinite {
+        infinity_name(is_late)
+    } else {
+        "a time after 294247-01-10 04:00:54.775807"
+    };
     substitute(policy, is_late, CLAMPED_TIMESTAMPS, name)
 }
 
@@ -75,7 +82,10 @@ pub(super) fn interval(
         return match policy {
             UnrepresentablePolicy::Null => Ok(None),
             UnrepresentablePolicy::Error | UnrepresentablePolicy::Clamp => {
-                Err(Problem::new(format!("{name} has no counterpart among Arrow's intervals{}", advice())))
+                Err(Problem::new(format!(
+                    "{name} has no counterpart among Arrow's intervals{}",
+                    advice()
+                )))
             }
         };
     }
@@ -96,9 +106,10 @@ fn substitute<T>(
     match policy {
         UnrepresentablePolicy::Null => Ok(None),
         UnrepresentablePolicy::Clamp => Ok(Some(if is_late { latest } else { earliest })),
-        UnrepresentablePolicy::Error => {
-            Err(Problem::new(format!("{name} has no counterpart in the column's Arrow type{}", advice())))
-        }
+        UnrepresentablePolicy::Error => Err(Problem::new(format!(
+            "{name} has no counterpart in the column's Arrow type{}",
+            advice()
+        ))),
     }
 }
 
@@ -129,8 +140,18 @@ mod tests {
         // 4713-11-24 BC and 5874897-12-31.
         assert_eq!(at(-2_451_545).unwrap(), Some(-2_440_588));
         assert_eq!(at(2_145_031_948).unwrap(), Some(2_145_042_905));
-        assert!(at(i32::MAX).unwrap_err().to_string().starts_with("infinity"));
-        assert!(at(i32::MIN).unwrap_err().to_string().starts_with("-infinity"));
+        assert!(
+            at(i32::MAX)
+                .unwrap_err()
+                .to_string()
+                .starts_with("infinity")
+        );
+        assert!(
+            at(i32::MIN)
+                .unwrap_err()
+                .to_string()
+                .starts_with("-infinity")
+        );
     }
 
     #[test]
@@ -138,21 +159,48 @@ mod tests {
         let at = |microseconds: i64| timestamp(&microseconds.to_be_bytes(), ERROR);
         assert_eq!(at(0).unwrap(), Some(946_684_800_000_000));
         assert_eq!(at(-946_684_800_000_001).unwrap(), Some(-1));
-        assert_eq!(at(i64::MAX - MICROSECONDS_1970_TO_2000).unwrap(), Some(i64::MAX));
+        assert_eq!(
+            at(i64::MAX - MICROSECONDS_1970_TO_2000).unwrap(),
+            Some(i64::MAX)
+        );
         assert!(at(i64::MAX - MICROSECONDS_1970_TO_2000 + 1).is_err());
-        assert!(at(i64::MAX).unwrap_err().to_string().starts_with("infinity"));
-        assert!(at(i64::MIN).unwrap_err().to_string().starts_with("-infinity"));
+        assert!(
+            at(i64::MAX)
+                .unwrap_err()
+                .to_string()
+                .starts_with("infinity")
+        );
+        assert!(
+            at(i64::MIN)
+                .unwrap_err()
+                .to_string()
+                .starts_with("-infinity")
+        );
     }
 
     #[test]
     fn policies() {
         let bytes = i64::MIN.to_be_bytes();
-        assert_eq!(timestamp(&bytes, UnrepresentablePolicy::Null).unwrap(), None);
-        assert_eq!(timestamp(&bytes, UnrepresentablePolicy::Clamp).unwrap(), Some(-62_135_596_800_000_000));
+        assert_eq!(
+            timestamp(&bytes, UnrepresentablePolicy::Null).unwrap(),
+            None
+        );
+        assert_eq!(
+            timestamp(&bytes, UnrepresentablePolicy::Clamp).unwrap(),
+            Some(-62_135_596_800_000_000)
+        );
         let midnight = MICROSECONDS_OF_DAY.to_be_bytes();
         assert_eq!(time(&midnight, UnrepresentablePolicy::Null).unwrap(), None);
-        assert_eq!(time(&midnight, UnrepresentablePolicy::Clamp).unwrap(), Some(86_399_999_999));
-        assert!(time(&midnight, ERROR).unwrap_err().to_string().starts_with("24:00:00"));
+        assert_eq!(
+            time(&midnight, UnrepresentablePolicy::Clamp).unwrap(),
+            Some(86_399_999_999)
+        );
+        assert!(
+            time(&midnight, ERROR)
+                .unwrap_err()
+                .to_string()
+                .starts_with("24:00:00")
+        );
     }
 
     #[test]
@@ -163,9 +211,20 @@ mod tests {
             bytes.extend(months.to_be_bytes());
             interval(&bytes, ERROR)
         };
-        assert_eq!(at(-1, 2, -3).unwrap(), Some(IntervalMonthDayNano::new(-3, 2, -1_000)));
+        assert_eq!(
+            at(-1, 2, -3).unwrap(),
+            Some(IntervalMonthDayNano::new(-3, 2, -1_000))
+        );
         assert!(at(i64::MAX, 0, 0).is_err());
-        assert!(at(i64::MAX, i32::MAX, i32::MAX).unwrap_err().to_string().starts_with("infinity"));
-        assert_eq!(at(i64::MAX / 1_000, 0, 0).unwrap().unwrap().nanoseconds, i64::MAX / 1_000 * 1_000);
+        assert!(
+            at(i64::MAX, i32::MAX, i32::MAX)
+                .unwrap_err()
+                .to_string()
+                .starts_with("infinity")
+        );
+        assert_eq!(
+            at(i64::MAX / 1_000, 0, 0).unwrap().unwrap().nanoseconds,
+            i64::MAX / 1_000 * 1_000
+        );
     }
 }
