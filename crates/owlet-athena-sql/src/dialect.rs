@@ -2,7 +2,11 @@
 
 use std::any::TypeId;
 
+use sqlparser::ast::Expr;
 use sqlparser::dialect::{Dialect, GenericDialect};
+use sqlparser::parser::{Parser, ParserError};
+
+use crate::grammar;
 
 /// Athena's (Trino's) syntax for `sqlparser`.
 ///
@@ -14,6 +18,10 @@ pub struct AthenaDialect;
 impl Dialect for AthenaDialect {
     fn dialect(&self) -> TypeId {
         TypeId::of::<GenericDialect>()
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+        grammar::parse_prefix(parser)
     }
 
     fn is_delimited_identifier_start(&self, character: char) -> bool {

@@ -2,6 +2,7 @@
 //! It must never know how a statement is executed.
 
 use datafusion_common::DataFusionError;
+use sqlparser::tokenizer::Location;
 use thiserror::Error;
 
 /// Why a text could not become a plan.
@@ -30,6 +31,45 @@ pub enum SqlError {
     /// DataFusion refused.
     #[error(transparent)]
     Planning(#[from] DataFusionError),
+}
+
+impl SqlError {
+    pub(crate) fn syntax(location: Location, message: impl Into<String>) -> Self {
+        let Location { line, column } = location;
+        Self::Syntax {
+            line: line.max(1),
+            column: column.max(1),
+            message: message.into(),
+            hint: String::new(),
+        }
+    }
+
+    pub(crate) fn unsupported(location: Location, message: impl Into<String>) -> Self {
+        let Location { line, column } = location;
+        Self::Unsupported {
+            line: line.max(1),
+            column: column.max(1),
+            message: message.into(),
+            hint: String::new(),
+        }
+    }
+
+    pub(crate) fn with_hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Syntax { hint, .. } | Self::Unsupported { hint, .. } = &mut self {
+            *hint = text.into();
+        }
+        self
+    }
+
+    /// Line and column of the error, from 1.
+    pub fn position(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Syntax { line, column, .. } | Self::Unsupported { line, column, .. } => {
+                Some((*line, *column))
+            }
+            Self::Parameter { .. } | Self::Planning(_) => None,
+        }
+    }
 }
 
 /// A planning error as a person reads it.

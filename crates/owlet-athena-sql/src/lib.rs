@@ -2,8 +2,11 @@
 //! It must never know a source, a file or a network.
 
 mod arithmetic;
+mod casts;
 mod dialect;
 mod errors;
+mod functions;
+mod grammar;
 mod names;
 mod parameters;
 mod passes;
@@ -11,10 +14,15 @@ mod patterns;
 mod session;
 mod source;
 mod statement;
+mod types;
+mod unnest;
+mod utility;
+mod zones;
 
 pub use arithmetic::check_arithmetic;
 pub use dialect::AthenaDialect;
 pub use errors::{SqlError, SqlErrorInfo, planning_error};
+pub use functions::type_names::sql_name;
 pub use names::{display_name, display_names};
 pub use parameters::{ParameterUse, bind_parameters};
 pub use passes::files::{FILE_CATALOG, FILE_SCHEMA};

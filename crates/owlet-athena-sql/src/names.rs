@@ -17,6 +17,11 @@ pub(crate) fn unnamed(counter: usize) -> String {
     format!("_col{SEPARATOR}{SEPARATOR}{counter}")
 }
 
+/// An internal name for an output column of UNNEST without a name. `position` is unique in its FROM clause.
+pub(crate) fn unnamed_unnest(position: usize) -> String {
+    format!("_col{SEPARATOR}{SEPARATOR}unnest{position}")
+}
+
 /// The name people see for a column at `position` (from 0) whose internal name is `name`.
 pub fn display_name(name: &str, position: usize) -> String {
     match name.split_once(SEPARATOR) {

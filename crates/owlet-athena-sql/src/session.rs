@@ -1,8 +1,13 @@
 //! The settings and extensions that make a DataFusion session speak Athena's SQL.
 //! It must never know catalogs or sources.
 
+use std::sync::Arc;
+
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
+
+use crate::types::AthenaTypePlanner;
+use crate::{casts, functions, unnest};
 
 /// Nested expressions deeper than this are refused by the parser.
 pub(crate) const RECURSION_LIMIT: usize = 200;
@@ -22,6 +27,17 @@ pub fn session_config(config: SessionConfig) -> SessionConfig {
 }
 
 /// Registers functions, planners and rules. Call it after `with_default_features`: it overrides names.
-pub fn extend_state(builder: SessionStateBuilder) -> SessionStateBuilder {
+pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    let functions = functions::scalar_functions().into_iter().map(Arc::new);
     builder
+        .scalar_functions()
+        .get_or_insert_default()
+        .extend(functions);
+    builder
+        .relation_planners()
+        .get_or_insert_default()
+        .insert(0, unnest::planner());
+    builder
+        .with_type_planner(Arc::new(AthenaTypePlanner))
+        .with_analyzer_rule(casts::rule())
 }

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement as DataFusionStatement;
 use datafusion_common::{DFSchema, TableReference};
-use sqlparser::ast::{ObjectName, Statement, Visit, Visitor};
+use sqlparser::ast::{ObjectName, Select, Statement, Visit, Visitor};
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Location, Token};
 
 use crate::dialect::AthenaDialect;
 use crate::errors::SqlError;
@@ -17,7 +17,8 @@ use crate::parameters::ParameterUse;
 use crate::passes;
 use crate::patterns::NamePattern;
 use crate::session::RECURSION_LIMIT;
-use crate::source::{self, Spellings};
+use crate::source::{self, Source, Spellings};
+use crate::utility::{self, ExplainOptions};
 
 /// A statement in Athena's dialect, ready to be planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct ParsedStatement {
     /// Original spelling of table names that were folded to lower case: `catalog.schema.table` folded, as it
     /// appears in a `TableReference`'s `to_string()`, to the parts as written.
     pub table_spellings: HashMap<String, Vec<String>>,
+    /// Names of output columns as written, by their folded form.
+    column_spellings: HashMap<String, String>,
 }
 
 /// The kinds of statement Owlet answers.
@@ -124,58 +127,133 @@ pub enum ExplainFormat {
 
 /// Parses exactly one statement in Athena's dialect; a closing `;` is allowed.
 pub fn parse(sql: &str) -> Result<ParsedStatement, SqlError> {
-    let source = source::tokenize(sql)?;
-    let statement = parse_tokens(source.tokens)?;
-    query_statement(statement, &source.spellings)
-}
-
-fn parse_tokens(tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlError> {
+    let Source { tokens, spellings } = source::tokenize(sql)?;
+    let (word, location) = match utility::first_word(&tokens) {
+        Some((word, location)) => (word.to_owned(), location),
+        None => (String::new(), Location { line: 1, column: 1 }),
+    };
+    utility::refuse(&word, location)?;
     let mut parser = Parser::new(&AthenaDialect)
         .with_recursion_limit(RECURSION_LIMIT)
         .with_tokens_with_locations(tokens);
-    let statement = parser
+    match word.as_str() {
+        "show" => utility::parse_show(&mut parser).map(ParsedStatement::without_names),
+        "describe" | "desc" => {
+            utility::parse_describe(&mut parser).map(ParsedStatement::without_names)
+        }
+        "explain" => {
+            let ExplainOptions {
+                mode,
+                explain_type,
+                format,
+            } = utility::parse_explain(&mut parser)?;
+            let parsed = parse_query(&mut parser, &spellings)?;
+            Ok(parsed.into_statement(|inner| StatementKind::Explain {
+                mode,
+                explain_type,
+                format,
+                inner,
+            }))
+        }
+        _ => Ok(parse_query(&mut parser, &spellings)?.into_statement(StatementKind::Query)),
+    }
+}
+
+/// A query with what its text tells about names.
+struct ParsedQuery {
+    query: Box<DataFusionStatement>,
+    parameters: ParameterUse,
+    table_spellings: HashMap<String, Vec<String>>,
+    column_spellings: HashMap<String, String>,
+}
+
+impl ParsedQuery {
+    fn into_statement(
+        self,
+        kind: impl FnOnce(Box<DataFusionStatement>) -> StatementKind,
+    ) -> ParsedStatement {
+        let Self {
+            query,
+            parameters,
+            table_spellings,
+            column_spellings,
+        } = self;
+        ParsedStatement {
+            statement: kind(query),
+            parameters,
+            table_spellings,
+            column_spellings,
+        }
+    }
+}
+
+fn parse_query(parser: &mut Parser<'_>, spellings: &Spellings) -> Result<ParsedQuery, SqlError> {
+    let at = parser.peek_token().span.start;
+    let mut statement = parser
         .parse_statement()
-        .map_err(|error| syntax_error(error, &parser))?;
-    let next = parser.peek_token();
-    if next.token != Token::EOF {
-        return Err(SqlError::Syntax {
-            line: next.span.start.line,
-            column: next.span.start.column,
-            message: format!("unexpected {}", next.token),
-            hint: String::new(),
-        });
+        .map_err(|error| syntax_error(error, parser))?;
+    expect_end(parser)?;
+    if !matches!(statement, Statement::Query(_)) {
+        return Err(SqlError::unsupported(
+            at,
+            "this statement is not offered: Owlet answers queries",
+        ));
     }
-    Ok(statement)
-}
-
-fn syntax_error(error: ParserError, parser: &Parser<'_>) -> SqlError {
-    let location = parser.peek_token().span.start;
-    let message = match error {
-        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
-        ParserError::RecursionLimitExceeded => "the expression is nested too deeply".to_owned(),
-    };
-    SqlError::Syntax {
-        line: location.line.max(1),
-        column: location.column.max(1),
-        message,
-        hint: String::new(),
-    }
-}
-
-fn query_statement(
-    mut statement: Statement,
-    spellings: &Spellings,
-) -> Result<ParsedStatement, SqlError> {
     let table_spellings = table_spellings(&statement, spellings);
-    passes::files::apply(&mut statement);
-    let parameters = passes::placeholders::apply(&mut statement);
-    passes::select_names::apply(&mut statement);
-    let statement = Box::new(DataFusionStatement::Statement(Box::new(statement)));
-    Ok(ParsedStatement {
-        statement: StatementKind::Query(statement),
+    let column_spellings = column_spellings(&statement, spellings);
+    let parameters = passes::apply(&mut statement)?;
+    let query = Box::new(DataFusionStatement::Statement(Box::new(statement)));
+    Ok(ParsedQuery {
+        query,
         parameters,
         table_spellings,
+        column_spellings,
     })
+}
+
+pub(crate) fn expect_end(parser: &mut Parser<'_>) -> Result<(), SqlError> {
+    let next = parser.peek_token();
+    match next.token {
+        Token::EOF => Ok(()),
+        unexpected => Err(SqlError::syntax(
+            next.span.start,
+            format!("unexpected {unexpected}"),
+        )),
+    }
+}
+
+/// The parser's error with its place, which it only writes into its text.
+pub(crate) fn syntax_error(error: ParserError, parser: &Parser<'_>) -> SqlError {
+    let text = match error {
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+        ParserError::RecursionLimitExceeded => "the expression is nested too deeply".to_owned(),
+    };
+    let (message, location) = match text.rsplit_once(" at Line: ") {
+        None => (text.as_str(), None),
+        Some((message, place)) => (
+            message,
+            place.split_once(", Column: ").and_then(|(line, column)| {
+                Some(Location {
+                    line: line.trim().parse().ok()?,
+                    column: column.trim().parse().ok()?,
+                })
+            }),
+        ),
+    };
+    let message = message
+        .replace("Expected: ", "expected ")
+        .replace("found: EOF", "found the end of the statement");
+    // Some messages have no place; the parser then stands at or behind the culprit.
+    let next = parser.peek_token();
+    let near = if next.token == Token::EOF {
+        parser.get_current_token().span.start
+    } else {
+        next.span.start
+    };
+    SqlError::syntax(
+        location.unwrap_or(near),
+        message.replace("found: ", "found "),
+    )
 }
 
 fn table_spellings(statement: &Statement, spellings: &Spellings) -> HashMap<String, Vec<String>> {
@@ -216,9 +294,58 @@ fn table_spellings(statement: &Statement, spellings: &Spellings) -> HashMap<Stri
     tables.found
 }
 
+/// Names of output columns that are not written in lower case. What the outermost select list says wins; names
+/// further down show through a wildcard.
+fn column_spellings(statement: &Statement, spellings: &Spellings) -> HashMap<String, String> {
+    struct Columns<'a> {
+        spellings: &'a Spellings,
+        found: HashMap<String, String>,
+    }
+    impl Visitor for Columns<'_> {
+        type Break = ();
+
+        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+            for name in select
+                .projection
+                .iter()
+                .filter_map(passes::select_names::item_name)
+            {
+                let spelling = self.spellings.at(name.span.start).unwrap_or(&name.value);
+                self.found
+                    .entry(name.value.clone())
+                    .or_insert_with(|| spelling.to_owned());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut columns = Columns {
+        spellings,
+        found: HashMap::new(),
+    };
+    // Parents are visited before their subqueries; CTEs come before the query's body in the tree.
+    if let Statement::Query(query) = statement {
+        let _ = query.body.visit(&mut columns);
+    }
+    let _ = statement.visit(&mut columns);
+    columns.found.retain(|folded, spelling| folded != spelling);
+    columns.found
+}
+
 impl ParsedStatement {
-    /// Display names of the columns of this statement's planned query, as written in the statement.
+    fn without_names(statement: StatementKind) -> Self {
+        Self {
+            statement,
+            parameters: ParameterUse::default(),
+            table_spellings: HashMap::new(),
+            column_spellings: HashMap::new(),
+        }
+    }
+
+    /// Display names of the columns of this statement's planned query, spelled as in the statement.
     pub fn display_names(&self, schema: &DFSchema) -> Vec<String> {
-        names::display_names(schema)
+        let names = names::display_names(schema).into_iter();
+        names
+            .map(|name| self.column_spellings.get(&name).cloned().unwrap_or(name))
+            .collect()
     }
 }

@@ -1,6 +1,34 @@
 //! Passes over the syntax tree: each turns one piece of Athena's syntax into what DataFusion plans.
 //! They must never know tables or types.
 
+use sqlparser::ast::Statement;
+
+use crate::errors::SqlError;
+use crate::parameters::ParameterUse;
+
+mod aggregates;
+pub(crate) mod build;
+mod expressions;
 pub(crate) mod files;
-pub(crate) mod placeholders;
+pub(crate) mod likes;
+mod limits;
+mod literals;
+mod membership;
+mod placeholders;
+mod relations;
 pub(crate) mod select_names;
+
+/// Runs all passes in the order they need, and reports which parameters the statement uses.
+pub(crate) fn apply(statement: &mut Statement) -> Result<ParameterUse, SqlError> {
+    files::apply(statement);
+    literals::apply(statement)?;
+    limits::apply(statement)?;
+    // Names come from the select list as written, so before expressions change.
+    select_names::apply(statement);
+    membership::apply(statement)?;
+    likes::apply(statement)?;
+    aggregates::apply(statement)?;
+    expressions::apply(statement)?;
+    relations::apply(statement)?;
+    placeholders::apply(statement)
+}

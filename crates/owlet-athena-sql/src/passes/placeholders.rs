@@ -4,13 +4,16 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{Statement, Value, ValueWithSpan, VisitMut, VisitorMut};
 
+use crate::errors::SqlError;
 use crate::parameters::ParameterUse;
 
 /// Numbers the placeholders and reports which there are.
-pub(crate) fn apply(statement: &mut Statement) -> ParameterUse {
+pub(crate) fn apply(statement: &mut Statement) -> Result<ParameterUse, SqlError> {
     let mut placeholders = Placeholders::default();
-    let _ = statement.visit(&mut placeholders);
-    placeholders.found
+    match statement.visit(&mut placeholders) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(placeholders.found),
+    }
 }
 
 #[derive(Default)]
@@ -19,19 +22,30 @@ struct Placeholders {
 }
 
 impl VisitorMut for Placeholders {
-    type Break = ();
+    type Break = SqlError;
 
-    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<SqlError> {
+        let at = value.span.start;
         let Value::Placeholder(text) = &mut value.value else {
             return ControlFlow::Continue(());
         };
         if text == "?" {
             self.found.positional += 1;
             *text = format!("${}", self.found.positional);
-        } else if let Some(name) = text.strip_prefix(':') {
-            self.found.named.insert(name.to_owned());
-            *text = format!("${name}");
+            return ControlFlow::Continue(());
         }
-        ControlFlow::Continue(())
+        match text.strip_prefix(':') {
+            // A name of digits would be taken for a position.
+            Some(name) if name.starts_with(|first: char| first.is_alphabetic() || first == '_') => {
+                let name = name.to_owned();
+                *text = format!("${name}");
+                self.found.named.insert(name);
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Break(
+                SqlError::syntax(at, format!("{text} is not a parameter"))
+                    .with_hint("write ? or :name"),
+            ),
+        }
     }
 }

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Statement, VisitMut,
-    VisitorMut,
+    Expr, FunctionArguments, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr,
+    Statement, VisitMut, VisitorMut,
 };
 
 use crate::names;
+use crate::passes::build;
 
 /// Renames clashing and unnamed select items of every query in the statement.
 pub(crate) fn apply(statement: &mut Statement) {
@@ -28,7 +29,38 @@ struct Namer {
 impl VisitorMut for Namer {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        // The select list is named here and not in its own visit, because ORDER BY has to follow.
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            self.name_items(select);
+            if select.distinct.is_some()
+                && let Some(order_by) = &mut query.order_by
+            {
+                order_by_names(order_by, &select.projection);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        // Afterwards, so that the new inner query is not visited again.
+        if let SetExpr::Values(values) = query.body.as_mut() {
+            let width = values.rows.first().map_or(0, |row| row.content.len());
+            let columns = (0..width).map(|_| names::unnamed(self.next())).collect();
+            build::select_values(&mut query.body, columns);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        self.name_items(select);
+        ControlFlow::Continue(())
+    }
+}
+
+impl Namer {
+    /// Naming twice changes nothing: the second time all names are unique.
+    fn name_items(&mut self, select: &mut Select) {
         let mut uses: HashMap<String, usize> = HashMap::new();
         for name in select.projection.iter().filter_map(item_name) {
             *uses.entry(name.value.clone()).or_default() += 1;
@@ -45,11 +77,8 @@ impl VisitorMut for Namer {
             };
             rename(item, internal);
         }
-        ControlFlow::Continue(())
     }
-}
 
-impl Namer {
     fn next(&mut self) -> usize {
         self.counter += 1;
         self.counter
@@ -105,6 +134,22 @@ fn follow_renames(order_by: &mut OrderBy, renamed: &HashMap<String, Option<Strin
     }
 }
 
+/// `SELECT DISTINCT a + 1 … ORDER BY a + 1`: the key is the selected column.
+fn order_by_names(order_by: &mut OrderBy, projection: &[SelectItem]) {
+    let OrderByKind::Expressions(keys) = &mut order_by.kind else {
+        return;
+    };
+    for key in keys {
+        let selected = projection.iter().find_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias } if *expr == key.expr => Some(alias.clone()),
+            _ => None,
+        });
+        if let Some(alias) = selected {
+            key.expr = Expr::Identifier(alias);
+        }
+    }
+}
+
 fn is_wildcard(item: &SelectItem) -> bool {
     matches!(
         item,
@@ -126,6 +171,13 @@ fn expression_name(expression: &Expr) -> Option<&Ident> {
         Expr::Identifier(name) => Some(name),
         Expr::CompoundIdentifier(parts) => parts.last(),
         Expr::Nested(inner) => expression_name(inner),
+        // `user` is a plain name in Athena; the parser knows dialects where it is a function.
+        Expr::Function(function) if function.args == FunctionArguments::None => {
+            match function.name.0.as_slice() {
+                [name] => name.as_ident().filter(|name| name.value == "user"),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

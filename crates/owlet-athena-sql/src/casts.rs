@@ -1,0 +1,73 @@
+//! Analyzer rule: casts that Arrow answers differently than Athena become functions of this crate; all others stay
+//! plain casts, which a source can be asked to do. It must never know sources.
+
+use std::sync::Arc;
+
+use datafusion::optimizer::AnalyzerRule;
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{DFSchema, Result};
+use datafusion_expr::expr::{Cast, TryCast};
+use datafusion_expr::expr_rewriter::NamePreserver;
+use datafusion_expr::utils::merge_schema;
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
+
+use crate::functions::conversion::{OnError, cast_expression, differs};
+
+/// Rewrites casts.
+#[derive(Debug)]
+pub(crate) struct AthenaCasts;
+
+impl AnalyzerRule for AthenaCasts {
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        Ok(plan.transform_up_with_subqueries(rewrite_plan)?.data)
+    }
+
+    fn name(&self) -> &str {
+        "athena_casts"
+    }
+}
+
+fn rewrite_plan(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::TableScan(scan) = &plan {
+        schema =
+            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
+    }
+    let names = NamePreserver::new(&plan);
+    let rewritten = plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let rewritten = expr.transform_up(|expr| rewrite_expression(expr, &schema))?;
+        Ok(rewritten.update_data(|expr| name.restore(expr)))
+    })?;
+    rewritten.map_data(LogicalPlan::recompute_schema)
+}
+
+fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let (operand, target, on_error) = match expr {
+        Expr::Cast(Cast { expr, field }) => (expr, field, OnError::Fail),
+        Expr::TryCast(TryCast { expr, field }) => (expr, field, OnError::Null),
+        other => return Ok(Transformed::no(other)),
+    };
+    let source = operand.to_field(schema).map(|(_, field)| field);
+    if source.is_ok_and(|source| differs(&source, &target, on_error)) {
+        return Ok(Transformed::yes(cast_expression(
+            *operand, &target, on_error,
+        )));
+    }
+    Ok(Transformed::no(match on_error {
+        OnError::Fail => Expr::Cast(Cast {
+            expr: operand,
+            field: target,
+        }),
+        OnError::Null => Expr::TryCast(TryCast {
+            expr: operand,
+            field: target,
+        }),
+    }))
+}
+
+/// The rule, for the session's builder.
+pub(crate) fn rule() -> Arc<dyn AnalyzerRule + Send + Sync> {
+    Arc::new(AthenaCasts)
+}

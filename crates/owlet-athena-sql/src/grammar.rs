@@ -1,0 +1,250 @@
+//! The parts of Athena's expression grammar that the parser does not know: type names inside `CAST`
+//! (`ARRAY(ROW(a BIGINT))`, `MAP(VARCHAR, DOUBLE)`) and typed literals (`DECIMAL '1.10'`, `JSON '{}'`).
+//! It must never know how a type is represented.
+
+use sqlparser::ast::{
+    ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, Ident, ObjectName,
+    StructBracketKind, StructField, TimezoneInfo, TypedString, Value, ValueWithSpan,
+};
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Span, Token, Word};
+
+use crate::passes::build;
+
+/// Name of the type that carries a unit and a time zone of its own, which SQL's type names cannot:
+/// `Custom(ZONED_TIMESTAMP, [precision, zone])`.
+pub(crate) const ZONED_TIMESTAMP: &str = "owlet_zoned_timestamp";
+
+/// Type names whose literals are `NAME 'text'`.
+const LITERAL_TYPES: &[&str] = &[
+    "json",
+    "uuid",
+    "ipaddress",
+    "decimal",
+    "real",
+    "double",
+    "tinyint",
+    "smallint",
+    "integer",
+    "int",
+    "bigint",
+    "varchar",
+    "char",
+    "boolean",
+    "timestamp",
+    "time",
+    "date",
+];
+
+/// Parses `CAST(… AS type)`, `TRY_CAST(… AS type)` and typed literals; `None` leaves everything else to the parser.
+pub(crate) fn parse_prefix(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+    let first = parser.peek_token();
+    let Token::Word(Word {
+        value,
+        quote_style: None,
+        ..
+    }) = &first.token
+    else {
+        return None;
+    };
+    match (value.as_str(), parser.peek_nth_token(1).token) {
+        ("cast", Token::LParen) => Some(parse_cast(parser, CastKind::Cast)),
+        ("try_cast", Token::LParen) => Some(parse_cast(parser, CastKind::TryCast)),
+        (name, Token::SingleQuotedString(text)) if LITERAL_TYPES.contains(&name) => {
+            let name = name.to_owned();
+            parser.next_token();
+            let span = parser.next_token().span;
+            Some(typed_literal(&name, text, span))
+        }
+        _ => None,
+    }
+}
+
+fn parse_cast(parser: &mut Parser<'_>, kind: CastKind) -> Result<Expr, ParserError> {
+    parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let expr = parser.parse_expr()?;
+    parser.expect_keyword(Keyword::AS)?;
+    let data_type = parse_type(parser)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(Expr::Cast {
+        kind,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    })
+}
+
+/// Athena's type grammar.
+fn parse_type(parser: &mut Parser<'_>) -> Result<DataType, ParserError> {
+    let mut data_type = parse_plain_type(parser)?;
+    while parser.parse_keyword(Keyword::ARRAY) {
+        data_type = DataType::Array(ArrayElemTypeDef::AngleBracket(Box::new(data_type)));
+    }
+    Ok(data_type)
+}
+
+fn parse_plain_type(parser: &mut Parser<'_>) -> Result<DataType, ParserError> {
+    let token = parser.peek_token();
+    let Token::Word(Word {
+        value,
+        quote_style: None,
+        ..
+    }) = &token.token
+    else {
+        return parser.expected("a type", token);
+    };
+    let opens = parser.peek_nth_token(1).token == Token::LParen;
+    match value.as_str() {
+        "array" if opens => {
+            parser.next_token();
+            parser.expect_token(&Token::LParen)?;
+            let element = parse_type(parser)?;
+            parser.expect_token(&Token::RParen)?;
+            Ok(DataType::Array(ArrayElemTypeDef::AngleBracket(Box::new(
+                element,
+            ))))
+        }
+        "map" if opens => {
+            parser.next_token();
+            parser.expect_token(&Token::LParen)?;
+            let key = parse_type(parser)?;
+            parser.expect_token(&Token::Comma)?;
+            let value = parse_type(parser)?;
+            parser.expect_token(&Token::RParen)?;
+            Ok(DataType::Map(Box::new(key), Box::new(value)))
+        }
+        "row" if opens => {
+            parser.next_token();
+            parser.expect_token(&Token::LParen)?;
+            let fields = parser.parse_comma_separated(parse_row_field)?;
+            parser.expect_token(&Token::RParen)?;
+            Ok(DataType::Struct(fields, StructBracketKind::Parentheses))
+        }
+        "ipaddress" => {
+            parser.next_token();
+            Ok(DataType::Custom(
+                ObjectName::from(vec![Ident::new("ipaddress")]),
+                Vec::new(),
+            ))
+        }
+        "varbinary" => {
+            parser.next_token();
+            Ok(DataType::Varbinary(None))
+        }
+        "string" => {
+            parser.next_token();
+            Ok(DataType::Varchar(None))
+        }
+        _ => {
+            let data_type = parser.parse_data_type()?;
+            match data_type {
+                DataType::Custom(..) | DataType::Unspecified => parser.expected("a type", token),
+                known => Ok(known),
+            }
+        }
+    }
+}
+
+fn parse_row_field(parser: &mut Parser<'_>) -> Result<StructField, ParserError> {
+    let named = parser.maybe_parse(|parser| {
+        let name = parser.parse_identifier()?;
+        let field_type = parse_type(parser)?;
+        match parser.peek_token().token {
+            Token::Comma | Token::RParen => Ok(StructField {
+                field_name: Some(name),
+                field_type,
+                options: None,
+            }),
+            _ => parser.expected("the end of a row field", parser.peek_token()),
+        }
+    })?;
+    match named {
+        Some(field) => Ok(field),
+        None => Ok(StructField {
+            field_name: None,
+            field_type: parse_type(parser)?,
+            options: None,
+        }),
+    }
+}
+
+fn typed_literal(name: &str, text: String, span: Span) -> Result<Expr, ParserError> {
+    let data_type = match name {
+        "json" => return Ok(build::call("json_parse", vec![build::text(&text, span)])),
+        "decimal" => decimal_type(&text)
+            .ok_or_else(|| error(span, format!("'{text}' is not a decimal number")))?,
+        "timestamp" => timestamp_type(&text).map_err(|message| error(span, message))?,
+        "time" => DataType::Time(Some(fraction_digits(&text) as u64), TimezoneInfo::None),
+        "date" => DataType::Date,
+        "real" => DataType::Real,
+        "double" => DataType::DoublePrecision,
+        "tinyint" => DataType::TinyInt(None),
+        "smallint" => DataType::SmallInt(None),
+        "integer" | "int" => DataType::Integer(None),
+        "bigint" => DataType::BigInt(None),
+        "boolean" => DataType::Boolean,
+        // The text itself: VARCHAR, CHAR and the types Owlet represents as text.
+        _ => return Ok(build::text(&text, span)),
+    };
+    let value = ValueWithSpan {
+        value: Value::SingleQuotedString(text),
+        span,
+    };
+    Ok(Expr::TypedString(TypedString {
+        data_type,
+        value,
+        uses_odbc_syntax: false,
+    }))
+}
+
+fn error(span: Span, message: String) -> ParserError {
+    let start = span.start;
+    ParserError::ParserError(format!(
+        "{message} at Line: {}, Column: {}",
+        start.line, start.column
+    ))
+}
+
+/// `1.10` is DECIMAL(3, 2).
+fn decimal_type(text: &str) -> Option<DataType> {
+    let digits = text.trim().trim_start_matches(['+', '-']);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if digits.is_empty() || digits == "." || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let scale = fraction.len();
+    let precision = (whole.trim_start_matches('0').len() + scale).max(1);
+    (precision <= 38).then(|| {
+        DataType::Decimal(ExactNumberInfo::PrecisionAndScale(
+            precision as u64,
+            i64::try_from(scale).unwrap_or(0),
+        ))
+    })
+}
+
+fn fraction_digits(text: &str) -> usize {
+    text.rsplit_once('.').map_or(0, |(_, fraction)| {
+        fraction.bytes().take_while(u8::is_ascii_digit).count()
+    })
+}
+
+/// The type of `TIMESTAMP 'text'`: its precision from the digits after the point, its zone from the end.
+fn timestamp_type(text: &str) -> Result<DataType, String> {
+    let precision = fraction_digits(text) as u64;
+    if precision > 9 {
+        return Err(format!("'{text}' has more than 9 digits after the point"));
+    }
+    let precision = precision.max(3);
+    let Some(zone) = crate::zones::zone_of(text) else {
+        return Ok(DataType::Timestamp(Some(precision), TimezoneInfo::None));
+    };
+    let name = ObjectName::from(vec![Ident::new(ZONED_TIMESTAMP)]);
+    Ok(DataType::Custom(
+        name,
+        vec![precision.to_string(), zone.to_owned()],
+    ))
+}

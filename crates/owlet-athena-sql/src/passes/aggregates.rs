@@ -1,0 +1,169 @@
+//! Aggregate and window functions that are other functions in disguise: `count_if`, `listagg`, `arbitrary`, …, and
+//! window functions whose number must be a BIGINT. It must never know types.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    BinaryOperator, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, ListAggOnOverflow,
+    ObjectName, Spanned, Statement, VisitMut, VisitorMut,
+};
+use sqlparser::tokenizer::Span;
+
+use crate::errors::SqlError;
+use crate::passes::build;
+
+/// Rewrites the functions.
+pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
+    match statement.visit(&mut Aggregates) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Names under which DataFusion has the same function.
+const RENAMED: &[(&str, &str)] = &[
+    ("arbitrary", "any_value"),
+    ("every", "bool_and"),
+    ("variance", "var_samp"),
+    ("bitwise_and_agg", "bit_and"),
+    ("bitwise_or_agg", "bit_or"),
+    ("bitwise_xor_agg", "bit_xor"),
+    ("ceiling", "ceil"),
+];
+
+struct Aggregates;
+
+impl VisitorMut for Aggregates {
+    type Break = SqlError;
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        let Expr::Function(function) = expr else {
+            return ControlFlow::Continue(());
+        };
+        match rewritten(function) {
+            Ok(None) => ControlFlow::Continue(()),
+            Ok(Some(rewritten)) => {
+                *expr = rewritten;
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+fn rewritten(function: &mut Function) -> Result<Option<Expr>, SqlError> {
+    let at = function.name.span().start;
+    let Some(name) = build::function_name(function) else {
+        return Ok(None);
+    };
+    if let Some((_, renamed)) = RENAMED.iter().find(|(from, _)| *from == name) {
+        function.name = ObjectName::from(vec![Ident::new(*renamed)]);
+        return Ok(None);
+    }
+    match name {
+        "count_if" => {
+            let condition = match build::plain_arguments(function).as_deref() {
+                Some([condition]) => (*condition).clone(),
+                _ => return Err(SqlError::syntax(at, "count_if takes one condition")),
+            };
+            count_if(function, condition);
+            Ok(None)
+        }
+        "listagg" => listagg(function).map(|()| {
+            Some(cast(
+                Expr::Function(function.clone()),
+                DataType::Varchar(None),
+            ))
+        }),
+        "approx_distinct" => {
+            if let FunctionArguments::List(list) = &mut function.args {
+                // The second argument bounds the error; the sketch's 2.3 % is Athena's default.
+                list.args.truncate(1);
+            }
+            Ok(Some(cast(
+                Expr::Function(function.clone()),
+                DataType::BigInt(None),
+            )))
+        }
+        "row_number" | "rank" | "dense_rank" | "ntile" if function.over.is_some() => Ok(Some(
+            cast(Expr::Function(function.clone()), DataType::BigInt(None)),
+        )),
+        "grouping" => Ok(Some(cast(
+            Expr::Function(function.clone()),
+            DataType::BigInt(None),
+        ))),
+        _ => Ok(None),
+    }
+}
+
+fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+/// `count_if(c)` is `count(*) FILTER (WHERE c)`.
+fn count_if(function: &mut Function, condition: Expr) {
+    let condition = match function.filter.take() {
+        Some(filter) => Expr::BinaryOp {
+            left: Box::new(Expr::Nested(filter)),
+            op: BinaryOperator::And,
+            right: Box::new(Expr::Nested(Box::new(condition))),
+        },
+        None => condition,
+    };
+    function.filter = Some(Box::new(condition));
+    function.name = ObjectName::from(vec![Ident::new("count")]);
+    if let FunctionArguments::List(list) = &mut function.args {
+        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
+    }
+}
+
+/// `listagg(x, sep) WITHIN GROUP (ORDER BY y)` is `string_agg(x, sep ORDER BY y)`.
+fn listagg(function: &mut Function) -> Result<(), SqlError> {
+    let at = function.name.span().start;
+    let order_by = std::mem::take(&mut function.within_group);
+    let FunctionArguments::List(list) = &mut function.args else {
+        return Err(SqlError::syntax(
+            at,
+            "listagg takes a value and a separator",
+        ));
+    };
+    for clause in std::mem::take(&mut list.clauses) {
+        match clause {
+            FunctionArgumentClause::OnOverflow(ListAggOnOverflow::Error) => {}
+            FunctionArgumentClause::OnOverflow(_) => {
+                return Err(SqlError::unsupported(
+                    at,
+                    "listagg has no ON OVERFLOW TRUNCATE here",
+                ));
+            }
+            other => {
+                return Err(SqlError::syntax(
+                    at,
+                    format!("listagg does not take {other}"),
+                ));
+            }
+        }
+    }
+    if list.args.len() == 1 {
+        list.args
+            .push(FunctionArg::Unnamed(FunctionArgExpr::Expr(build::text(
+                "",
+                Span::empty(),
+            ))));
+    }
+    if !order_by.is_empty() {
+        list.clauses.push(FunctionArgumentClause::OrderBy(order_by));
+    }
+    if list.duplicate_treatment == Some(DuplicateTreatment::All) {
+        list.duplicate_treatment = None;
+    }
+    function.name = ObjectName::from(vec![Ident::new("string_agg")]);
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Special forms of expressions become functions of this crate or plain SQL: `IF`, `EXTRACT`, `SUBSTRING … FROM`,
+//! `POSITION`, `AT TIME ZONE`, `ARRAY[…]`, `CAST(… AS VARCHAR(n))`, `CURRENT_TIMESTAMP`, `TRY`.
+//! It must never know types.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::helpers::attached_token::AttachedToken;
+use sqlparser::ast::{
+    CaseWhen, CastKind, CharacterLength, DataType, DateTimeField, Expr, Function,
+    FunctionArguments, Ident, Spanned, Statement, TimezoneInfo, VisitMut, VisitorMut,
+};
+use sqlparser::tokenizer::Location;
+
+use crate::errors::SqlError;
+use crate::passes::build;
+
+/// Rewrites the special forms.
+pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
+    match statement.visit(&mut Expressions) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Expressions;
+
+impl VisitorMut for Expressions {
+    type Break = SqlError;
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        match rewritten(expr) {
+            Ok(None) => ControlFlow::Continue(()),
+            Ok(Some(rewritten)) => {
+                *expr = rewritten;
+                ControlFlow::Continue(())
+            }
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+fn rewritten(expr: &Expr) -> Result<Option<Expr>, SqlError> {
+    let rewritten = match expr {
+        Expr::Extract { field, expr, .. } => {
+            build::call(extract_function(field, expr)?, vec![(**expr).clone()])
+        }
+        Expr::Substring {
+            expr,
+            substring_from,
+            substring_for,
+            ..
+        } => {
+            let mut arguments = vec![(**expr).clone()];
+            arguments.push(
+                substring_from
+                    .as_deref()
+                    .cloned()
+                    .unwrap_or_else(|| build::number(1)),
+            );
+            arguments.extend(substring_for.as_deref().cloned());
+            build::call("substr", arguments)
+        }
+        Expr::Position { expr, r#in } => {
+            build::call("strpos", vec![(**r#in).clone(), (**expr).clone()])
+        }
+        Expr::AtTimeZone {
+            timestamp,
+            time_zone,
+        } => build::call(
+            "at_timezone",
+            vec![(**timestamp).clone(), (**time_zone).clone()],
+        ),
+        // The planner gives the elements of `ARRAY[…]` no access to lambda variables and outer columns.
+        Expr::Array(array) => build::call("make_array", array.elem.clone()),
+        Expr::Cast {
+            kind,
+            expr,
+            data_type,
+            array: false,
+            format: None,
+        } => {
+            return Ok(sized_text_cast(kind, expr, data_type));
+        }
+        Expr::Function(function) => return special_function(function),
+        _ => return Ok(None),
+    };
+    Ok(Some(rewritten))
+}
+
+fn extract_function(field: &DateTimeField, operand: &Expr) -> Result<&'static str, SqlError> {
+    let function = match field {
+        DateTimeField::Year => "year",
+        DateTimeField::Quarter => "quarter",
+        DateTimeField::Month => "month",
+        DateTimeField::Week(None) => "week",
+        DateTimeField::Day => "day",
+        DateTimeField::Dow | DateTimeField::DayOfWeek => "day_of_week",
+        DateTimeField::Doy | DateTimeField::DayOfYear => "day_of_year",
+        DateTimeField::Hour => "hour",
+        DateTimeField::Minute => "minute",
+        DateTimeField::Second => "second",
+        DateTimeField::TimezoneHour => "timezone_hour",
+        DateTimeField::TimezoneMinute => "timezone_minute",
+        DateTimeField::Custom(name) => match name.value.as_str() {
+            "day_of_month" => "day",
+            "day_of_week" => "day_of_week",
+            "day_of_year" => "day_of_year",
+            "year_of_week" | "yow" => "year_of_week",
+            "timezone_hour" => "timezone_hour",
+            "timezone_minute" => "timezone_minute",
+            _ => return Err(no_such_field(field, operand)),
+        },
+        _ => return Err(no_such_field(field, operand)),
+    };
+    Ok(function)
+}
+
+fn no_such_field(field: &DateTimeField, operand: &Expr) -> SqlError {
+    SqlError::syntax(operand.span().start, format!("EXTRACT has no field {field}")).with_hint(
+        "YEAR, QUARTER, MONTH, WEEK, DAY, DAY_OF_WEEK, DAY_OF_YEAR, YEAR_OF_WEEK, HOUR, MINUTE, SECOND, \
+         TIMEZONE_HOUR, TIMEZONE_MINUTE",
+    )
+}
+
+/// `CAST(x AS VARCHAR(n))` cuts the text after n characters; CHAR(n) also drops trailing blanks, which CHAR
+/// comparisons ignore.
+fn sized_text_cast(kind: &CastKind, expr: &Expr, data_type: &DataType) -> Option<Expr> {
+    let (length, is_char) = match data_type {
+        DataType::Varchar(Some(length))
+        | DataType::CharVarying(Some(length))
+        | DataType::CharacterVarying(Some(length)) => (*length, false),
+        DataType::Char(Some(length)) | DataType::Character(Some(length)) => (*length, true),
+        DataType::Char(None) | DataType::Character(None) => (
+            CharacterLength::IntegerLength {
+                length: 1,
+                unit: None,
+            },
+            true,
+        ),
+        _ => return None,
+    };
+    let CharacterLength::IntegerLength { length, .. } = length else {
+        return None;
+    };
+    let text = Expr::Cast {
+        kind: kind.clone(),
+        expr: Box::new(expr.clone()),
+        data_type: DataType::Varchar(None),
+        array: false,
+        format: None,
+    };
+    let cut = build::call(
+        "substr",
+        vec![text, build::number(1), build::number(length)],
+    );
+    Some(match is_char {
+        true => build::call("rtrim", vec![cut]),
+        false => cut,
+    })
+}
+
+fn special_function(function: &Function) -> Result<Option<Expr>, SqlError> {
+    let at = function.name.span().start;
+    let Some(name) = build::function_name(function) else {
+        return Ok(None);
+    };
+    if function.args == FunctionArguments::None && name == "user" {
+        return Ok(Some(Expr::Identifier(Ident::new("user"))));
+    }
+    let arguments = build::plain_arguments(function).unwrap_or_default();
+    let rewritten = match (name, arguments.as_slice()) {
+        ("if", [condition, then]) => case_when(condition, then, None),
+        ("if", [condition, then, otherwise]) => case_when(condition, then, Some(otherwise)),
+        ("if", _) => {
+            return Err(SqlError::syntax(
+                at,
+                "IF takes a condition and one or two values",
+            ));
+        }
+        ("try", [attempt]) => return try_form(attempt, at).map(Some),
+        ("now" | "current_timestamp", arguments) => cast(
+            build::call("now", Vec::new()),
+            DataType::Timestamp(Some(precision(arguments, at)?), TimezoneInfo::WithTimeZone),
+        ),
+        ("localtimestamp", arguments) => cast(
+            build::call("now", Vec::new()),
+            DataType::Timestamp(Some(precision(arguments, at)?), TimezoneInfo::None),
+        ),
+        ("current_time" | "localtime", arguments) => cast(
+            build::call("now", Vec::new()),
+            DataType::Time(Some(precision(arguments, at)?), TimezoneInfo::None),
+        ),
+        _ => return Ok(None),
+    };
+    // `now()` itself must not be rewritten again: its call has no argument list of its own any more.
+    Ok(Some(rewritten))
+}
+
+fn precision(arguments: &[&Expr], at: Location) -> Result<u64, SqlError> {
+    match arguments {
+        [] => Ok(3),
+        [digits] => digits
+            .to_string()
+            .parse()
+            .ok()
+            .filter(|digits| *digits <= 9)
+            .ok_or_else(|| SqlError::syntax(at, "the precision is a number from 0 to 9")),
+        _ => Err(SqlError::syntax(
+            at,
+            "there is at most one argument: the precision",
+        )),
+    }
+}
+
+fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+fn case_when(condition: &Expr, then: &Expr, otherwise: Option<&Expr>) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen {
+            condition: condition.clone(),
+            result: then.clone(),
+        }],
+        else_result: otherwise.map(|expr| Box::new(expr.clone())),
+    }
+}
+
+/// `TRY(CAST(…))` is `TRY_CAST`; anything else goes through a function that turns errors into NULLs.
+fn try_form(attempt: &Expr, at: Location) -> Result<Expr, SqlError> {
+    match attempt {
+        Expr::Cast {
+            kind: CastKind::Cast,
+            expr,
+            data_type,
+            array,
+            format,
+        } => Ok(Expr::Cast {
+            kind: CastKind::TryCast,
+            expr: expr.clone(),
+            data_type: data_type.clone(),
+            array: *array,
+            format: format.clone(),
+        }),
+        Expr::Nested(inner) => try_form(inner, at),
+        _ => Err(
+            SqlError::unsupported(at, "TRY of this expression is not offered")
+                .with_hint("TRY_CAST, or CASE WHEN the value is good THEN …"),
+        ),
+    }
+}

@@ -1,0 +1,163 @@
+//! Joins with `UNNEST` get their left side attached, so that the relation planner sees both; table functions that
+//! Owlet does not have are refused by name. It must never know the columns of a table.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Join, JoinConstraint, JoinOperator, Select, Spanned, Statement, TableFactor, TableWithJoins,
+    VisitMut, VisitorMut,
+};
+
+use crate::errors::SqlError;
+
+/// Rewrites FROM clauses.
+pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
+    match statement.visit(&mut Relations) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Relations;
+
+impl VisitorMut for Relations {
+    type Break = SqlError;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        select.from = attach_comma_unnests(std::mem::take(&mut select.from));
+        for item in &mut select.from {
+            attach_unnests(item);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        let at = factor.span().start;
+        let (message, hint) = match factor {
+            TableFactor::NestedJoin {
+                table_with_joins, ..
+            } => {
+                // A left side and one UNNEST: that is what this pass makes.
+                if table_with_joins.joins.len() > 1 {
+                    attach_unnests(table_with_joins);
+                }
+                return ControlFlow::Continue(());
+            }
+            TableFactor::Table {
+                version: Some(_), ..
+            } => (
+                "FOR TIMESTAMP AS OF and FOR VERSION AS OF are not offered",
+                "query the table as it is",
+            ),
+            TableFactor::Table {
+                with_ordinality: true,
+                ..
+            }
+            | TableFactor::Function {
+                with_ordinality: true,
+                ..
+            } => ("WITH ORDINALITY goes with UNNEST only", ""),
+            TableFactor::TableFunction { .. } => (
+                "TABLE(function(…)) is not offered yet",
+                "query the source's tables; Owlet pushes the work down",
+            ),
+            TableFactor::MatchRecognize { .. } => (
+                "MATCH_RECOGNIZE is not offered",
+                "window functions often do",
+            ),
+            TableFactor::JsonTable { .. } => (
+                "JSON_TABLE is not offered",
+                "CROSS JOIN UNNEST(CAST(json_extract(…) AS ARRAY(…))) does the same",
+            ),
+            TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => (
+                "PIVOT and UNPIVOT are not part of Athena's SQL",
+                "aggregate with FILTER (WHERE …)",
+            ),
+            _ => return ControlFlow::Continue(()),
+        };
+        ControlFlow::Break(SqlError::unsupported(at, message).with_hint(hint))
+    }
+}
+
+fn is_unnest(factor: &TableFactor) -> bool {
+    matches!(factor, TableFactor::UNNEST { .. })
+}
+
+/// `FROM a, b, UNNEST(a.x) u` becomes `FROM (a CROSS JOIN b CROSS JOIN UNNEST(a.x) u)`.
+fn attach_comma_unnests(from: Vec<TableWithJoins>) -> Vec<TableWithJoins> {
+    let Some(last) = from
+        .iter()
+        .rposition(|item| is_unnest(&item.relation))
+        .filter(|index| *index > 0)
+    else {
+        return from;
+    };
+    let mut items = from.into_iter();
+    let mut attached: Option<TableWithJoins> = None;
+    for item in items.by_ref().take(last + 1) {
+        attached = Some(match attached {
+            None => item,
+            Some(left) => cross_join(left, item),
+        });
+    }
+    attached.into_iter().chain(items).collect()
+}
+
+fn cross_join(mut left: TableWithJoins, right: TableWithJoins) -> TableWithJoins {
+    let operator = JoinOperator::CrossJoin(JoinConstraint::None);
+    if is_unnest(&right.relation) {
+        // Its own joins come after it and may use its columns.
+        left.joins.push(Join {
+            relation: right.relation,
+            global: false,
+            join_operator: operator,
+        });
+        left.joins.extend(right.joins);
+        return left;
+    }
+    let relation = match right.joins.is_empty() {
+        true => right.relation,
+        false => TableFactor::NestedJoin {
+            table_with_joins: Box::new(right),
+            alias: None,
+        },
+    };
+    left.joins.push(Join {
+        relation,
+        global: false,
+        join_operator: operator,
+    });
+    left
+}
+
+/// Everything up to a joined UNNEST becomes one nested relation of two: the left side and the UNNEST.
+fn attach_unnests(item: &mut TableWithJoins) {
+    let unnests = item
+        .joins
+        .iter()
+        .filter(|join| is_unnest(&join.relation))
+        .count();
+    if unnests == 0 {
+        return;
+    }
+    let mut joins: Vec<Join> = Vec::new();
+    for join in std::mem::take(&mut item.joins) {
+        if !is_unnest(&join.relation) {
+            joins.push(join);
+            continue;
+        }
+        let mut left = item.relation.clone();
+        if !joins.is_empty() {
+            left = nested(left, std::mem::take(&mut joins));
+        }
+        item.relation = nested(left, vec![join]);
+    }
+    item.joins = joins;
+}
+
+fn nested(relation: TableFactor, joins: Vec<Join>) -> TableFactor {
+    TableFactor::NestedJoin {
+        table_with_joins: Box::new(TableWithJoins { relation, joins }),
+        alias: None,
+    }
+}
