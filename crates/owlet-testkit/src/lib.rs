@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod bench;
+pub mod docs;
 pub mod dynamodb;
 pub mod environment;
 pub mod fuzz;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use owlet_testkit::{Result, bench, fuzz};
+use owlet_testkit::{Result, bench, docs, fuzz};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,6 +21,20 @@ async fn run(arguments: &[String]) -> Result<ExitCode> {
     match arguments.first().map(String::as_str) {
         Some("fuzz-pushdown") => fuzz_pushdown(&arguments[1..]).await,
         Some("bench") => run_bench(&arguments[1..]).await,
+        Some("docs") => {
+            let check = arguments.iter().any(|argument| argument == "--check");
+            let folder =
+                std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/connectors");
+            docs::run(
+                &folder,
+                if check {
+                    docs::Mode::Check
+                } else {
+                    docs::Mode::Write
+                },
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
         other => Err(format!("unknown command {other:?}: use `cargo xtask`").into()),
     }
 }

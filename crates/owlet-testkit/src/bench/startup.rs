@@ -10,12 +10,15 @@ use crate::environment::required;
 
 const RUNS: usize = 40;
 
+/// Name, and how it is called.
+type Contestant<'a> = (&'static str, Box<dyn Fn() -> Command + 'a>);
+
 pub fn run(_options: &Options) -> Result<Report> {
     let owlet = owlet_binary()?;
     let duckdb = duckdb_binary()?;
     let folder = tempfile::tempdir()?;
     let mut report = Report::new("startup", "Start to exit: `SELECT 1`");
-    let contestants: [(&str, Box<dyn Fn() -> Command>); 3] = [
+    let contestants: [Contestant<'_>; 3] = [
         (
             "owlet query",
             Box::new(|| command(&owlet, &["query", "SELECT 1"])),
