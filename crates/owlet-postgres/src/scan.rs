@@ -219,9 +219,12 @@ impl Scan {
             Poll::Pending => copy.await,
         }
         .map_err(fail)?;
-        if let Poll::Ready(Err(error)) = committed_early {
-            return Err(fail(error));
-        }
+        // A short answer may be committed by now; a finished future must not be polled again.
+        let commit = match committed_early {
+            Poll::Ready(Err(error)) => return Err(fail(error)),
+            Poll::Ready(Ok(())) => futures::future::ready(Ok(())).boxed(),
+            Poll::Pending => commit,
+        };
         Ok(Reading {
             rows: Box::pin(rows),
             commit,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use owlet_engine::{Engine, EngineConfig, Source};
+use owlet_object::{ObjectConnector, ObjectOptions};
+use owlet_postgres::{PostgresConnector, PostgresOptions};
 
 use crate::Result;
 
@@ -22,10 +24,24 @@ pub struct Catalogs {
 
 /// An engine with two partitions over these catalogs.
 pub fn engine(catalogs: &Catalogs) -> Result<Engine> {
-    let _ = (catalogs, Source::connector, Arc::new(()));
     let config = EngineConfig {
         target_partitions: Some(2),
         ..EngineConfig::default()
     };
-    Ok(Engine::builder(config).build()?)
+    let mut builder = Engine::builder(config);
+    if let Some(url) = &catalogs.postgres {
+        let connector = PostgresConnector::new("pg", PostgresOptions::new(url))?;
+        builder = builder.catalog("pg", Source::Sql(Arc::new(connector)));
+    }
+    if let Some(folder) = &catalogs.object {
+        let options = ObjectOptions {
+            location: format!("{}/", folder.display()),
+            ..ObjectOptions::default()
+        };
+        builder = builder.catalog(
+            "files",
+            Source::Object(Arc::new(ObjectConnector::new("files", options)?)),
+        );
+    }
+    Ok(builder.build()?)
 }

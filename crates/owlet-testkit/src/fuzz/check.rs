@@ -61,6 +61,7 @@ pub async fn check(world: &World<'_>, tables: &[Table], schema: &str, query: &Qu
     let off = world.ask(&sql, Pushdown::Off).await;
     let sentence = match (&on, &off) {
         (Ok(on), Ok(off)) => on.difference(off, order),
+        (Err(message), _) | (_, Err(message)) if is_bug(message) => Some("a bug".to_owned()),
         (Err(_), Err(_)) => None,
         (Ok(_), Err(_)) => Some("an answer with pushdown, an error without".to_owned()),
         (Err(_), Ok(_)) => Some("an error with pushdown, an answer without".to_owned()),
@@ -121,6 +122,10 @@ pub async fn check(world: &World<'_>, tables: &[Table], schema: &str, query: &Qu
             })
         }
     }
+}
+
+fn is_bug(message: &str) -> bool {
+    message.starts_with(super::world::BUG) || message.to_lowercase().contains("internal error")
 }
 
 fn shown(answer: &Result<Answer, String>) -> String {
