@@ -8,6 +8,7 @@ use crate::dialect::Refusal;
 use crate::fragment::Fragment;
 use crate::relation::{JoinKind, RemoteTable};
 use crate::rule::Rule;
+use crate::select::Select;
 
 /// A dialect's spelling and its exactness table.
 pub(crate) trait Flavor: Debug + Send + Sync {
@@ -43,6 +44,17 @@ pub(crate) trait Flavor: Debug + Send + Sync {
 
     /// Why this kind of join cannot be spelled.
     fn join_refusal(&self, kind: JoinKind, has_filter: bool) -> Option<&'static str>;
+
+    /// A semi or anti join as a condition on the left rows, where `EXISTS` would be slow or is not wanted.
+    /// `None` uses `EXISTS`.
+    fn membership(
+        &self,
+        _keys: &[[Fragment; 2]],
+        _right: &Select,
+        _negated: bool,
+    ) -> Option<String> {
+        None
+    }
 
     /// The select list of a query whose rows have no columns.
     fn empty_select_list(&self) -> &'static str;

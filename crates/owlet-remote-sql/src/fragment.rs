@@ -3,7 +3,7 @@
 use arrow_schema::DataType;
 use owlet_connector::{Collation, Literal};
 
-use crate::class::{TypeClass, type_class};
+use crate::class::{TypeClass, decimal_parts, type_class};
 
 /// SQL text of one value, self-contained: it can stand anywhere an operand can.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub(crate) struct Fragment {
     pub collation: TextCollation,
     /// The column in the source's own type, where the canonical form converts it.
     pub native: Option<Native>,
+    /// The stored value, where a result can be read from it more cheaply than from the canonical form.
+    pub stored: Option<String>,
     /// A condition that is true, or fails the query when the stored value does not fit its declared type.
     /// It must be part of the `WHERE` of the select whose rows are computed on.
     pub guard: Option<String>,
@@ -29,6 +31,8 @@ pub(crate) struct Fragment {
     pub simple: bool,
     /// A whole number of at most 32 bits, even if its type is a float: millions of them add up without rounding.
     pub small_whole: bool,
+    /// For a decimal: the precision and scale its value really needs, where that is less than its type's.
+    pub digits: Option<(u8, i8)>,
 }
 
 /// The source's own form of a column whose canonical form is a conversion to text.
@@ -47,6 +51,8 @@ pub(crate) enum NativeKind {
     Uuid,
     /// Equality ignores trailing blanks, which the canonical text does not have.
     BlankPadded,
+    /// ISO text of a timestamp in one of several spellings, all of which begin with the date.
+    IsoTimestamp,
 }
 
 /// What a source would compare a text by when told nothing.
@@ -71,15 +77,22 @@ impl Fragment {
             literal: None,
             collation: TextCollation::Neutral,
             native: None,
+            stored: None,
             guard: None,
             simple: false,
             small_whole: false,
+            digits: None,
         }
     }
 
     /// The class of its type.
     pub fn class(&self) -> TypeClass {
         type_class(&self.data_type)
+    }
+
+    /// For a decimal: the precision and scale its value needs at most.
+    pub fn decimal_digits(&self) -> Option<(u8, i8)> {
+        self.digits.or_else(|| decimal_parts(&self.data_type))
     }
 
     /// True for a constant NULL.

@@ -36,6 +36,7 @@ pub(crate) fn render_join(
     let right = prepare(renderer, right, &right_used, right_merge(kind));
 
     let mut conditions = Vec::with_capacity(on.len() + 1);
+    let mut key_pairs = Vec::with_capacity(on.len());
     for (left_key, right_key) in on {
         let keys = [
             translate(renderer.flavor, left_key, &left.items)?,
@@ -56,6 +57,7 @@ pub(crate) fn render_join(
             Detail::None,
         )?;
         conditions.push(equality);
+        key_pairs.push(keys);
     }
     let scope: Vec<Fragment> = left.items.iter().chain(&right.items).cloned().collect();
     if let Some(filter) = filter {
@@ -72,19 +74,20 @@ pub(crate) fn render_join(
     let right_guards = guards_of(&right.items, &right_used);
     match kind {
         JoinKind::LeftSemi | JoinKind::LeftAnti => {
+            let negated = kind == JoinKind::LeftAnti;
             let mut inner = right;
-            inner.conditions.push(condition);
             inner.add_guards(right_guards);
-            let exists = format!(
-                "EXISTS (SELECT 1 FROM {} WHERE {})",
-                inner.from,
-                inner.conditions.join(" AND ")
-            );
-            let mut select = left;
-            select.conditions.push(match kind {
-                JoinKind::LeftAnti => format!("NOT {exists}"),
-                _ => exists,
+            let membership = match filter {
+                None => renderer.flavor.membership(&key_pairs, &inner, negated),
+                Some(_) => None,
+            };
+            let test = membership.unwrap_or_else(|| {
+                inner.conditions.push(condition);
+                let not = if negated { "NOT " } else { "" };
+                format!("{not}EXISTS (SELECT 1 FROM {})", inner.source_sql())
             });
+            let mut select = left;
+            select.conditions.push(test);
             select.add_guards(left_guards);
             Ok(select)
         }

@@ -22,6 +22,7 @@ mod render;
 mod rule;
 mod select;
 mod spelling;
+pub mod sqlite;
 mod translate;
 
 pub use connector::{QueryOptions, SqlConnector};

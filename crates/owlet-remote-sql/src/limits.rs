@@ -9,6 +9,10 @@ use crate::relation::Relation;
 const MAXIMUM_EXPRESSION_DEPTH: usize = 100;
 /// Deepest nesting of operators.
 const MAXIMUM_RELATION_DEPTH: usize = 48;
+/// Most joined tables in one statement; SQLite joins at most 64.
+const MAXIMUM_TABLES: usize = 60;
+/// Most inputs of one set operation; SQLite allows 500.
+pub(crate) const MAXIMUM_MEMBERS: usize = 400;
 /// Longest statement in bytes.
 pub(crate) const MAXIMUM_STATEMENT_BYTES: usize = 8 * 1024 * 1024;
 
@@ -34,7 +38,16 @@ pub(crate) fn check_expression_depth(expression: &Expression) -> Result<(), Refu
 /// Refuses a relation that nests too deeply, in operators or in any expression.
 pub(crate) fn check_relation_depth(relation: &Relation) -> Result<(), Refusal> {
     let mut pending = vec![(relation, 1)];
+    let mut joined_tables = 0;
     while let Some((relation, depth)) = pending.pop() {
+        if matches!(relation, Relation::Join { .. }) {
+            joined_tables += 1;
+        }
+        if joined_tables >= MAXIMUM_TABLES {
+            return Err(Refusal::new(format!(
+                "the remote query joins more than {MAXIMUM_TABLES} tables"
+            )));
+        }
         if depth > MAXIMUM_RELATION_DEPTH {
             return Err(Refusal::new(format!(
                 "the remote query nests deeper than {MAXIMUM_RELATION_DEPTH} operators"

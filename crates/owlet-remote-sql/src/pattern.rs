@@ -61,26 +61,3 @@ pub(crate) fn to_like(parts: &[PatternPart]) -> String {
     }
     pattern
 }
-
-/// Spells parts as a `GLOB` pattern.
-pub(crate) fn to_glob(parts: &[PatternPart]) -> String {
-    let mut pattern = String::new();
-    for part in parts {
-        match part {
-            PatternPart::OneCharacter => pattern.push('?'),
-            PatternPart::AnyText => pattern.push('*'),
-            PatternPart::Text(text) => {
-                for character in text.chars() {
-                    if matches!(character, '*' | '?' | '[') {
-                        pattern.push('[');
-                        pattern.push(character);
-                        pattern.push(']');
-                    } else {
-                        pattern.push(character);
-                    }
-                }
-            }
-        }
-    }
-    pattern
-}

@@ -5,12 +5,12 @@ use std::cell::Cell;
 
 use owlet_connector::{ColumnMetadata, Expression, NullsOrder, SortDirection, SortKey};
 
-use crate::class::comparable;
+use crate::class::{TypeClass, comparable};
 use crate::dialect::{Refusal, RemoteQuery};
 use crate::flavor::Flavor;
 use crate::fragment::{Fragment, TextCollation};
 use crate::join::render_join;
-use crate::limits::{check_expression_depth, check_relation_depth, check_size};
+use crate::limits::{MAXIMUM_MEMBERS, check_expression_depth, check_relation_depth, check_size};
 use crate::relation::{
     AggregateExpression, AggregateFunction, OutputColumn, Relation, RemoteTable,
 };
@@ -235,12 +235,13 @@ impl<'a> Renderer<'a> {
             if fragment.literal.is_some() {
                 continue;
             }
-            if fragment.class() == crate::class::TypeClass::Text
+            if fragment.class() == TypeClass::Text
                 && let Some(reason) = self.flavor.text_refusal()
             {
                 return Err(refuse(Construct::SortKey, &[fragment], reason));
             }
             let tie_breaker = self.flavor.tie_breaker(&fragment);
+            let nullable = fragment.nullable;
             let data_type = fragment.data_type.clone();
             let sql = apply_rule(
                 self.flavor,
@@ -257,9 +258,15 @@ impl<'a> Renderer<'a> {
                 NullsOrder::First => "NULLS FIRST",
                 NullsOrder::Last => "NULLS LAST",
             };
-            terms.push(format!("{sql} {direction} {nulls}"));
+            // Without NULLs their place says nothing, and the default place lets the source use an index.
+            let place = if nullable {
+                format!(" {nulls}")
+            } else {
+                String::new()
+            };
+            terms.push(format!("{sql} {direction}{place}"));
             if let Some(tie_breaker) = tie_breaker {
-                terms.push(format!("{tie_breaker} {direction} {nulls}"));
+                terms.push(format!("{tie_breaker} {direction}{place}"));
             }
         }
         add_guards_of(&mut select, keys.iter().map(|key| &key.expression));
@@ -317,6 +324,7 @@ impl<'a> Renderer<'a> {
                 Ok(Fragment {
                     sql,
                     literal: None,
+                    stored: None,
                     guard: None,
                     native: None,
                     simple: false,
@@ -401,6 +409,15 @@ impl<'a> Renderer<'a> {
                 )?;
             }
         }
+        let orders_text = matches!(
+            aggregate.function,
+            AggregateFunction::Minimum | AggregateFunction::Maximum
+        ) && operands
+            .iter()
+            .any(|operand| operand.class() == TypeClass::Text);
+        if orders_text && let Some(reason) = flavor.text_refusal() {
+            return Err(refuse(construct, &operands, reason));
+        }
         let filter_clause = match &aggregate.filter {
             Some(filter) => format!(
                 " FILTER (WHERE {})",
@@ -450,6 +467,11 @@ impl<'a> Renderer<'a> {
         if inputs.len() < 2 {
             return Err(Refusal::new("a set operation of fewer than two inputs"));
         }
+        if inputs.len() > MAXIMUM_MEMBERS {
+            return Err(Refusal::new(format!(
+                "UNION ALL of more than {MAXIMUM_MEMBERS} inputs"
+            )));
+        }
         let mut members = Vec::with_capacity(inputs.len());
         let mut output: Option<Vec<Fragment>> = None;
         for input in inputs {
@@ -474,7 +496,7 @@ impl<'a> Renderer<'a> {
                     merge_collations(columns, &member.items);
                 }
             }
-            members.push(member.to_sql(self.flavor));
+            members.push(member.to_member_sql(self.flavor));
         }
         let columns = output.unwrap_or_default();
         if columns.is_empty() {
@@ -489,6 +511,7 @@ impl<'a> Renderer<'a> {
                 literal: None,
                 native: None,
                 guard: None,
+                stored: None,
                 simple: true,
                 ..column
             })
@@ -502,7 +525,7 @@ impl<'a> Renderer<'a> {
         let same = columns.len() == other.len()
             && columns.iter().zip(other).all(|(left, right)| {
                 left.data_type == right.data_type
-                    || (left.class() == crate::class::TypeClass::Text
+                    || (left.class() == TypeClass::Text
                         && comparable(&left.data_type, &right.data_type))
             });
         if same {

@@ -61,7 +61,12 @@ impl Select {
 
     /// The text, with columns `c0`, `c1`, ….
     pub fn to_sql(&self, flavor: &dyn Flavor) -> String {
-        self.assemble(flavor, Companions::Hidden)
+        self.assemble(flavor, OutputForm::Result)
+    }
+
+    /// The text as a member of a set operation: values in canonical form.
+    pub fn to_member_sql(&self, flavor: &dyn Flavor) -> String {
+        self.assemble(flavor, OutputForm::Canonical)
     }
 
     /// This select as a derived table called `alias`. Guards go inside: outside, the stored type is not known.
@@ -75,14 +80,12 @@ impl Select {
             self.add_guards(guards);
         }
         let row_wise = self.is_row_wise();
-        let sql = self.assemble(
-            flavor,
-            if row_wise {
-                Companions::Exported
-            } else {
-                Companions::Hidden
-            },
-        );
+        let form = if row_wise {
+            OutputForm::CanonicalAndNative
+        } else {
+            OutputForm::Canonical
+        };
+        let sql = self.assemble(flavor, form);
         let items = self
             .items
             .iter()
@@ -91,6 +94,7 @@ impl Select {
                 sql: format!("{alias}.c{position}"),
                 literal: None,
                 guard: None,
+                stored: None,
                 simple: true,
                 native: item
                     .native
@@ -115,14 +119,25 @@ impl Select {
         }
     }
 
-    fn assemble(&self, flavor: &dyn Flavor, companions: Companions) -> String {
+    /// `FROM` without the keyword, and `WHERE`.
+    pub fn source_sql(&self) -> String {
+        if self.conditions.is_empty() {
+            return self.from.clone();
+        }
+        format!("{} WHERE {}", self.from, self.conditions.join(" AND "))
+    }
+
+    fn assemble(&self, flavor: &dyn Flavor, form: OutputForm) -> String {
         let mut list: Vec<String> = self
             .items
             .iter()
             .enumerate()
-            .map(|(position, item)| format!("{} AS c{position}", item.sql))
+            .map(|(position, item)| {
+                let stored = item.stored.as_ref().filter(|_| form == OutputForm::Result);
+                format!("{} AS c{position}", stored.unwrap_or(&item.sql))
+            })
             .collect();
-        if companions == Companions::Exported {
+        if form == OutputForm::CanonicalAndNative {
             for (position, item) in self.items.iter().enumerate() {
                 if let Some(native) = &item.native {
                     list.push(format!("{} AS n{position}", native.sql));
@@ -143,11 +158,7 @@ impl Select {
         } else {
             " FROM "
         });
-        sql.push_str(&self.from);
-        if !self.conditions.is_empty() {
-            sql.push_str(" WHERE ");
-            sql.push_str(&self.conditions.join(" AND "));
-        }
+        sql.push_str(&self.source_sql());
         if !self.keys.is_empty() {
             sql.push_str(" GROUP BY ");
             sql.push_str(&self.keys.join(", "));
@@ -163,11 +174,15 @@ impl Select {
     }
 }
 
-/// Whether native forms of converted columns are part of the output.
+/// In which form the columns of a select are spelled.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Companions {
-    Hidden,
-    Exported,
+enum OutputForm {
+    /// For the connector, which reads stored values itself.
+    Result,
+    /// For an enclosing select.
+    Canonical,
+    /// For an enclosing select, with the native forms beside.
+    CanonicalAndNative,
 }
 
 /// Marks columns whose collations differ between the inputs of a set operation.

@@ -1,9 +1,9 @@
 //! Expressions to SQL text, every step through the exactness table. Must never know a dialect's spelling.
 
 use arrow_schema::DataType;
-use owlet_connector::{ArithmeticOperator, Expression, LiteralValue};
+use owlet_connector::{ArithmeticOperator, Expression, Literal, LiteralValue};
 
-use crate::class::{TypeClass, comparable, type_class};
+use crate::class::{TypeClass, comparable, decimal_parts, type_class};
 use crate::dialect::Refusal;
 use crate::flavor::Flavor;
 use crate::fragment::{Fragment, TextCollation};
@@ -88,6 +88,7 @@ fn translate_unchecked(
         Expression::Literal(literal) => Ok(Fragment {
             nullable: literal.is_null(),
             literal: Some(literal.clone()),
+            digits: literal_digits(literal),
             simple: literal_is_short(&literal.value),
             ..Fragment::computed(
                 flavor.constant(literal)?,
@@ -223,6 +224,8 @@ fn translate_unchecked(
             let small_whole =
                 inner.class() == TypeClass::SmallInteger && *data_type == DataType::Float64;
             let detail = Detail::Cast(*on_failure);
+            let widens = decimal_parts(data_type).is_some() && inner.class() == TypeClass::Decimal;
+            let digits = inner.decimal_digits().filter(|_| widens);
             let cast = value(flavor, Construct::Cast(target), &[inner], data_type, detail)?;
             Ok(Fragment {
                 small_whole,
@@ -409,6 +412,20 @@ fn combined_collation(operands: &[Fragment]) -> TextCollation {
         .fold(TextCollation::Neutral, |collation, operand| {
             collation.combined(&operand.collation)
         })
+}
+
+/// The digits a decimal constant really has.
+fn literal_digits(literal: &Literal) -> Option<(u8, i8)> {
+    let (_, mut scale) = decimal_parts(&literal.data_type)?;
+    let LiteralValue::Integer(mut unscaled) = literal.value else {
+        return None;
+    };
+    while scale > 0 && unscaled % 10 == 0 {
+        unscaled /= 10;
+        scale -= 1;
+    }
+    let digits = u8::try_from(unscaled.unsigned_abs().to_string().len()).ok()?;
+    Some((digits.max(scale as u8), scale))
 }
 
 fn literal_is_short(value: &LiteralValue) -> bool {
