@@ -1,23 +1,31 @@
-//! Proleptic Gregorian calendar arithmetic for spelling dates and instants. Must never know a dialect.
+//! Proleptic Gregorian calendar arithmetic for spelling and reading dates and instants. Must never know a dialect.
 
 /// A calendar day; year 0 is 1 BC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Day {
+pub struct Day {
+    /// Year.
     pub year: i64,
+    /// 1 to 12.
     pub month: u8,
+    /// 1 to 31.
     pub day: u8,
 }
 
 /// A time of day in microseconds resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TimeOfDay {
+pub struct TimeOfDay {
+    /// 0 to 23.
     pub hour: u8,
+    /// 0 to 59.
     pub minute: u8,
+    /// 0 to 59.
     pub second: u8,
+    /// 0 to 999 999.
     pub microsecond: u32,
 }
 
-pub(crate) const MICROSECONDS_PER_DAY: i128 = 86_400_000_000;
+/// Microseconds of a day (no leap seconds).
+pub const MICROSECONDS_PER_DAY: i128 = 86_400_000_000;
 
 const DAYS_PER_ERA: i64 = 146_097;
 /// Days from 0000-03-01 to 1970-01-01.
@@ -25,7 +33,7 @@ const EPOCH_FROM_MARCH_YEAR_ZERO: i64 = 719_468;
 
 /// The calendar day that is `days` after 1970-01-01. Counts years from March, so that the leap day is the last
 /// day of a year and month lengths follow a linear formula.
-pub(crate) fn day_from_epoch(days: i64) -> Day {
+pub fn day_from_epoch(days: i64) -> Day {
     let shifted = days + EPOCH_FROM_MARCH_YEAR_ZERO;
     let era = shifted.div_euclid(DAYS_PER_ERA);
     let day_of_era = shifted.rem_euclid(DAYS_PER_ERA);
@@ -47,8 +55,29 @@ pub(crate) fn day_from_epoch(days: i64) -> Day {
     }
 }
 
+/// Days from 1970-01-01 to a calendar day; `None` when there is no such day.
+pub fn epoch_from_day(day: Day) -> Option<i64> {
+    let is_leap_year = day.year % 4 == 0 && (day.year % 100 != 0 || day.year % 400 == 0);
+    let month_days = match day.month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + u8::from(is_leap_year),
+        _ => return None,
+    };
+    if day.day == 0 || day.day > month_days {
+        return None;
+    }
+    let year_from_march = day.year - i64::from(day.month <= 2);
+    let era = year_from_march.div_euclid(400);
+    let year_of_era = year_from_march.rem_euclid(400);
+    let month_from_march = (i64::from(day.month) + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + i64::from(day.day) - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    Some(era * DAYS_PER_ERA + day_of_era - EPOCH_FROM_MARCH_YEAR_ZERO)
+}
+
 /// The time of day `microseconds` after midnight (0 to 86 399 999 999).
-pub(crate) fn time_of_day(microseconds: i64) -> TimeOfDay {
+pub fn time_of_day(microseconds: i64) -> TimeOfDay {
     let seconds = microseconds / 1_000_000;
     TimeOfDay {
         hour: (seconds / 3_600) as u8,
@@ -85,7 +114,9 @@ mod tests {
             (2_932_896, (9999, 12, 31)),
         ];
         for (days, (year, month, day)) in cases {
-            assert_eq!(day_from_epoch(days), Day { year, month, day }, "{days}");
+            let expected = Day { year, month, day };
+            assert_eq!(day_from_epoch(days), expected, "{days}");
+            assert_eq!(epoch_from_day(expected), Some(days), "{expected:?}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! render *exactly* it refuses with a reason, and that part of the plan stays local. This crate must never
 //! know a driver or do I/O.
 
-mod calendar;
+pub mod calendar;
 mod class;
 pub mod connector;
 mod decimal;

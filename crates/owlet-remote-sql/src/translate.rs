@@ -229,6 +229,7 @@ fn translate_unchecked(
             let cast = value(flavor, Construct::Cast(target), &[inner], data_type, detail)?;
             Ok(Fragment {
                 small_whole,
+                digits,
                 ..cast
             })
         }

@@ -428,15 +428,6 @@ pub(super) fn date_part(call: &Call<'_>) -> Result<String, Refusal> {
     extract(call, construct, &field, value)
 }
 
-/// A function named after the field it takes out, e.g. `year(x)`.
-pub(super) fn field(call: &Call<'_>, name: &'static str, field: &str) -> Result<String, Refusal> {
-    let construct = Construct::Function(name);
-    match call.operands {
-        [value] => extract(call, construct, field, value),
-        _ => Err(call.refuse(construct, "a form that is not known")),
-    }
-}
-
 fn extract(
     call: &Call<'_>,
     construct: Construct,

@@ -7,7 +7,7 @@ use super::column::{ColumnKind, ROW_NUMBER_TYPE, STRICT_SUFFIX};
 use super::functions;
 use super::literal::quoted;
 use crate::class::{TypeClass, type_class};
-use crate::fragment::{Fragment, Native, NativeKind};
+use crate::fragment::{Fragment, Native, NativeKind, TextCollation};
 use crate::relation::RemoteTable;
 use crate::render::origin_collation;
 
@@ -33,7 +33,11 @@ pub(super) fn table_column(
         )
     };
     if kind == ColumnKind::Text {
-        fragment.collation = origin_collation(column);
+        // A text column of unknown collation (of a view, say) must be told how to compare.
+        fragment.collation = match origin_collation(column) {
+            TextCollation::Neutral => TextCollation::Mixed,
+            known => known,
+        };
     }
     // A column that the connector reads as another type than its declaration says is text made from values.
     let is_converted = type_class(&kind.data_type()) != type_class(&column.data_type);
