@@ -1,2 +1,51 @@
-//! The `owlet` binary.
-fn main() {}
+//! The `owlet` binary: reads the command line, runs one command, ends with its exit code.
+#![warn(unreachable_pub)]
+
+mod arguments;
+mod commands;
+mod config;
+mod demo;
+mod embedded;
+mod errors;
+mod execution;
+mod formats;
+mod interrupt;
+mod output;
+mod printer;
+mod progress;
+mod session;
+mod statements;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::Arguments;
+use crate::errors::CliError;
+use crate::printer::Printer;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let printer = Printer::new();
+    start_logging();
+    let status = match commands::run(arguments, printer) {
+        Ok(status) => status,
+        Err(error) => report(&error, printer),
+    };
+    status.into()
+}
+
+fn report(error: &CliError, printer: Printer) -> errors::ExitStatus {
+    printer.message(&error.report());
+    error.exit_status()
+}
+
+/// Logs are off unless `OWLET_LOG` asks for them, for example `OWLET_LOG=owlet_dynamodb=debug`.
+fn start_logging() {
+    let Ok(filter) = std::env::var("OWLET_LOG") else {
+        return;
+    };
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
+}

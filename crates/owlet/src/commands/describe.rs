@@ -1,0 +1,62 @@
+//! `owlet describe`: the columns of a table, as SQL sees them and as the source calls them.
+
+use owlet_connector::{RowCount, TableMetadata};
+use owlet_engine::TableName;
+use owlet_engine::type_names::type_name;
+
+use super::{Context, Rows};
+use crate::arguments::DescribeArguments;
+use crate::errors::{ExitStatus, Result};
+use crate::units;
+
+/// Runs the command.
+pub async fn run(arguments: DescribeArguments, context: &Context) -> Result<ExitStatus> {
+    let session = context.session()?;
+    let (name, table) = session.engine.describe(&arguments.name).await?;
+    columns(&table).print(arguments.list.output, context.printer)?;
+    context.printer.note_for_people(&summary(&name, &table));
+    Ok(ExitStatus::Success)
+}
+
+/// One row a column.
+pub fn columns(table: &TableMetadata) -> Rows {
+    let mut rows = Rows::new(&["column", "type", "source_name", "source_type", "nullable", "key", "note"]);
+    for (position, column) in table.columns.iter().enumerate() {
+        let key = table.primary_key.iter().position(|key| *key == position).map(|place| (place + 1).to_string());
+        let notes: Vec<String> = [
+            column.unreadable.as_ref().map(|reason| format!("cannot be read: {reason}")),
+            column.hidden.then(|| "not part of SELECT *".to_owned()),
+            column.comment.clone(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        rows.push(vec![
+            Some(column.name.clone()),
+            Some(type_name(&column.data_type)),
+            Some(column.source_name.clone()),
+            Some(column.native_type.clone()),
+            Some(if column.nullable { "yes" } else { "no" }.to_owned()),
+            key,
+            (!notes.is_empty()).then(|| notes.join("; ")),
+        ]);
+    }
+    rows
+}
+
+/// Name, kind and size on one line.
+pub fn summary(name: &TableName, table: &TableMetadata) -> String {
+    let mut text = format!("{}.{}.{}", name.catalog, name.schema, name.table);
+    match table.rows {
+        RowCount::Unknown => {}
+        RowCount::Estimated(rows) => text.push_str(&format!(", about {}", units::counted(rows, "row"))),
+        RowCount::Exact(rows) => text.push_str(&format!(", {}", units::counted(rows, "row"))),
+    }
+    if let Some(bytes) = table.bytes {
+        text.push_str(&format!(", {}", units::bytes(bytes)));
+    }
+    if let Some(comment) = &table.comment {
+        text.push_str(&format!(": {comment}"));
+    }
+    text
+}

@@ -1,0 +1,32 @@
+//! `owlet explain`: the plan, with what each source will be asked and what stays local and why.
+
+use super::{Context, read_statements};
+use crate::arguments::{ExplainArguments, ExplainFormat, LimitArguments};
+use crate::errors::{CliError, ExitStatus, Result};
+use crate::execution;
+use crate::interrupt::Interrupt;
+
+/// Runs the command. Reads metadata only.
+pub async fn run(arguments: ExplainArguments, context: &Context) -> Result<ExitStatus> {
+    let statements = read_statements(&arguments.sql)?;
+    let session = context.session()?;
+    let options = session.query_options(&arguments.planning, &LimitArguments::default())?;
+    let interrupt = Interrupt::listen();
+    for (index, statement) in statements.iter().enumerate() {
+        let planned = execution::plan(&session.engine, statement, &options, &interrupt).await?;
+        let explanation = planned.explanation();
+        let mut text = match arguments.output {
+            ExplainFormat::Tree => explanation.to_string(),
+            ExplainFormat::Json => serde_json::to_string_pretty(explanation)
+                .map_err(|error| CliError::failed(error.to_string(), ""))?,
+        };
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        if index > 0 && arguments.output == ExplainFormat::Tree {
+            text.insert(0, '\n');
+        }
+        context.printer.result(&text)?;
+    }
+    Ok(ExitStatus::Success)
+}

@@ -1,0 +1,129 @@
+//! `owlet catalogs`, `owlet schemas` and `owlet tables`. A source that cannot be listed does not hide the others:
+//! its error is printed and decides the exit code.
+
+use futures::future::join_all;
+use owlet_connector::TableKind;
+use owlet_engine::{Engine, EngineError};
+
+use super::{Context, Rows};
+use crate::arguments::{ListArguments, SchemasArguments, TablesArguments};
+use crate::errors::{CliError, ExitStatus, Result};
+use crate::printer::Printer;
+
+/// `owlet catalogs`. Opens nothing.
+pub fn catalogs(arguments: &ListArguments, context: &Context) -> Result<ExitStatus> {
+    let session = context.session()?;
+    let mut rows = Rows::new(&["catalog", "connector"]);
+    for catalog in session.engine.catalogs() {
+        rows.push(vec![Some(catalog.name), Some(catalog.kind.to_owned())]);
+    }
+    rows.print(arguments.output, context.printer)?;
+    if session.config.file.is_none() {
+        context.printer.note("no owlet.toml here or above; write one with `owlet init`");
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// `owlet schemas [CATALOG]`.
+pub async fn schemas(arguments: SchemasArguments, context: &Context) -> Result<ExitStatus> {
+    let session = context.session()?;
+    let engine = &session.engine;
+    let catalogs = chosen_catalogs(engine, arguments.catalog.as_deref())?;
+    let listed = join_all(catalogs.iter().map(|catalog| engine.schemas(catalog))).await;
+    let mut rows = Rows::new(&["catalog", "schema"]);
+    let mut status = ExitStatus::Success;
+    for (catalog, listed) in catalogs.iter().zip(listed) {
+        match listed {
+            Ok(schemas) => {
+                for schema in schemas {
+                    rows.push(vec![Some(catalog.clone()), Some(schema)]);
+                }
+            }
+            Err(error) => status = told(error, context.printer),
+        }
+    }
+    rows.print(arguments.list.output, context.printer)?;
+    Ok(status)
+}
+
+/// `owlet tables [CATALOG[.SCHEMA]]`.
+pub async fn tables(arguments: TablesArguments, context: &Context) -> Result<ExitStatus> {
+    let session = context.session()?;
+    let engine = &session.engine;
+    let (catalog, schema) = match arguments.scope.as_deref().map(|scope| scope.split_once('.').unwrap_or((scope, ""))) {
+        None => (None, None),
+        Some((catalog, "")) => (Some(catalog), None),
+        Some((catalog, schema)) => (Some(catalog), Some(schema)),
+    };
+    let catalogs = chosen_catalogs(engine, catalog)?;
+    let listed = join_all(catalogs.iter().map(|catalog| tables_of(engine, catalog, schema))).await;
+    let mut rows = Rows::new(&["catalog", "schema", "table", "kind"]);
+    let mut status = ExitStatus::Success;
+    for (catalog, listed) in catalogs.iter().zip(listed) {
+        match listed {
+            Ok(tables) => {
+                for (schema, table, kind) in tables {
+                    rows.push(vec![Some(catalog.clone()), Some(schema), Some(table), Some(kind_word(kind).to_owned())]);
+                }
+            }
+            Err(error) => status = told(error, context.printer),
+        }
+    }
+    rows.print(arguments.list.output, context.printer)?;
+    Ok(status)
+}
+
+/// Schema, table and kind of every table of a catalog, or of one of its schemas.
+pub async fn tables_of(
+    engine: &Engine,
+    catalog: &str,
+    schema: Option<&str>,
+) -> Result<Vec<(String, String, TableKind)>, EngineError> {
+    let schemas = match schema {
+        Some(schema) => vec![schema.to_owned()],
+        None => engine.schemas(catalog).await?,
+    };
+    let mut tables = Vec::new();
+    for schema in schemas {
+        // `information_schema` is Owlet's own and the same everywhere.
+        if schema == "information_schema" {
+            continue;
+        }
+        for table in engine.tables(catalog, &schema).await? {
+            tables.push((schema.clone(), table.name, table.kind));
+        }
+    }
+    Ok(tables)
+}
+
+/// How people call a kind of relation.
+pub fn kind_word(kind: TableKind) -> &'static str {
+    match kind {
+        TableKind::Table => "table",
+        TableKind::View => "view",
+        TableKind::Foreign => "foreign table",
+    }
+}
+
+fn chosen_catalogs(engine: &Engine, wanted: Option<&str>) -> Result<Vec<String>> {
+    let known: Vec<String> = engine.catalogs().into_iter().map(|catalog| catalog.name).collect();
+    let Some(wanted) = wanted else {
+        return Ok(known);
+    };
+    let wanted = wanted.to_lowercase();
+    if !known.contains(&wanted) {
+        let hint = if known.is_empty() {
+            "none is configured; see `owlet init`".to_owned()
+        } else {
+            format!("known catalogs: {}", known.join(", "))
+        };
+        return Err(CliError::usage(format!("catalog {wanted} does not exist"), hint));
+    }
+    Ok(vec![wanted])
+}
+
+fn told(error: EngineError, printer: Printer) -> ExitStatus {
+    let error = CliError::from(error);
+    printer.message(&error.report());
+    error.exit_status()
+}

@@ -1,0 +1,119 @@
+//! One file a command. Each is a function from its arguments to an exit status; none prints but through the
+//! [`Printer`], and none ends the process.
+
+mod completions;
+mod config;
+mod demo;
+mod describe;
+mod doctor;
+mod explain;
+mod help;
+mod init;
+mod listing;
+mod query;
+mod rows;
+mod schema_infer;
+mod shell;
+mod verify;
+
+use std::future::Future;
+use std::io::Read;
+
+use crate::arguments::{Arguments, Command, SchemaCommand, SqlArguments};
+use crate::config::ConfigSource;
+use crate::errors::{CliError, ExitStatus, Result};
+use crate::printer::Printer;
+use crate::session::Session;
+use crate::statements::{self, Statement};
+
+pub use rows::Rows;
+
+/// What every command may use.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where to write.
+    pub printer: Printer,
+    /// Where the configuration is.
+    pub config: ConfigSource,
+}
+
+impl Context {
+    /// Configuration and engine; only commands that ask sources call this.
+    pub fn session(&self) -> Result<Session> {
+        Session::open(&self.config)
+    }
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments, printer: Printer) -> Result<ExitStatus> {
+    let folder = std::env::current_dir()
+        .map_err(|error| CliError::failed(format!("cannot read the current folder: {error}"), ""))?;
+    let context = Context { printer, config: ConfigSource { file: arguments.config, folder } };
+    match arguments.command {
+        Command::Query(arguments) => block_on(query::run(arguments, &context)),
+        Command::Explain(arguments) => block_on(explain::run(arguments, &context)),
+        Command::Verify(arguments) => block_on(verify::run(arguments, &context)),
+        Command::Shell(arguments) => shell::run(arguments, &context),
+        Command::Catalogs(arguments) => listing::catalogs(&arguments, &context),
+        Command::Schemas(arguments) => block_on(listing::schemas(arguments, &context)),
+        Command::Tables(arguments) => block_on(listing::tables(arguments, &context)),
+        Command::Describe(arguments) => block_on(describe::run(arguments, &context)),
+        Command::Schema(SchemaCommand::Infer(arguments)) => block_on(schema_infer::run(arguments, &context)),
+        Command::Init(arguments) => init::run(&arguments, &context),
+        Command::Doctor(arguments) => block_on(doctor::run(arguments, &context)),
+        Command::Demo(arguments) => block_on(demo::run(arguments, &context)),
+        Command::Config(command) => config::run(&command, &context),
+        Command::Completions { shell } => completions::run(shell, &context),
+        Command::Help { topic } => help::run(&topic, &context),
+    }
+}
+
+/// Runs a future on the threads of this command. The calling thread writes results; the others read sources.
+pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    runtime()?.block_on(future)
+}
+
+/// The threads of this process.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failed(format!("cannot start threads: {error}"), ""))
+}
+
+/// Reads the statements a command was given.
+pub fn read_statements(arguments: &SqlArguments) -> Result<Vec<Statement>> {
+    let text = match (&arguments.sql, &arguments.file) {
+        (_, Some(file)) if file.as_os_str() == "-" => read_standard_input()?,
+        (_, Some(file)) => std::fs::read_to_string(file)
+            .map_err(|error| CliError::usage(format!("cannot read {}: {error}", file.display()), ""))?,
+        (Some(sql), None) if sql == "-" => read_standard_input()?,
+        (Some(sql), None) => sql.clone(),
+        (None, None) => {
+            let hint = "give SQL text, `-f FILE`, or `-` for the standard input; `owlet shell` is interactive";
+            return Err(CliError::usage("there is no SQL to run", hint));
+        }
+    };
+    let statements = statements::split(&text).statements;
+    if statements.is_empty() {
+        return Err(CliError::usage("the SQL text is empty", ""));
+    }
+    Ok(statements)
+}
+
+/// The only statement a command was given.
+pub fn read_statement(arguments: &SqlArguments) -> Result<Statement> {
+    let mut statements = read_statements(arguments)?;
+    if statements.len() > 1 {
+        return Err(CliError::usage(format!("this command takes one statement, not {}", statements.len()), ""));
+    }
+    Ok(statements.remove(0))
+}
+
+fn read_standard_input() -> Result<String> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| CliError::usage(format!("cannot read the standard input: {error}"), ""))?;
+    Ok(text)
+}

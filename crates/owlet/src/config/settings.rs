@@ -1,0 +1,352 @@
+//! What each table of `owlet.toml` may say, as types: the one definition behind reading, the JSON Schema and
+//! `owlet init`. Must never open anything.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::document::{self, Document, Entry, Places};
+use super::error::{ConfigError, Problem};
+use super::secret::Secret;
+use crate::units::{ByteSize, Period};
+
+/// The whole configuration, resolved: no references left, paths absolute or relative to the working folder.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// The file it came from; `None` without one.
+    pub file: Option<PathBuf>,
+    /// The folder relative paths refer to.
+    pub folder: PathBuf,
+    /// `[engine]`.
+    pub engine: EngineSettings,
+    /// `[catalog.NAME]`, in the order of the file; names are lower case and unique.
+    pub catalogs: Vec<Catalog>,
+}
+
+/// One `[catalog.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    /// Its name in SQL.
+    pub name: String,
+    /// What it connects to.
+    pub settings: CatalogSettings,
+}
+
+/// Resources all queries share.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSettings {
+    /// Memory for sorts, joins and aggregates before they spill to disk, e.g. "512MB" or "2GiB".
+    /// Without it a share of the machine's memory.
+    pub memory_limit: Option<ByteSize>,
+    /// Folder for spill files; without it the system's temporary folder.
+    pub spill_dir: Option<PathBuf>,
+    /// Threads a query may use at once; without it the number of cores.
+    pub target_partitions: Option<usize>,
+    /// Catalog for table names without one. Without it the only catalog, or the one called awsdatacatalog.
+    pub default_catalog: Option<String>,
+    /// Schema for table names without one. Without it the connector's usual one (public, main, default).
+    pub default_schema: Option<String>,
+}
+
+/// A catalog by its `connector =` word.
+#[derive(Debug, Clone)]
+pub enum CatalogSettings {
+    /// `"postgres"`.
+    Postgres(PostgresSettings),
+    /// `"sqlite"`.
+    Sqlite(SqliteSettings),
+    /// `"dynamodb"`.
+    DynamoDb(DynamoDbSettings),
+    /// `"object"`.
+    Object(ObjectSettings),
+}
+
+/// A PostgreSQL database; its schemas are PostgreSQL's.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresSettings {
+    /// Where and as whom: postgres://user:password@host:port/db.
+    pub url: Secret,
+    /// The password, where it is not part of the URL, e.g. "${PGPASSWORD}" or "${file:/run/secrets/pg}".
+    pub password: Option<Secret>,
+    /// TLS: disable, allow, prefer, require, verify-ca or verify-full. Without it the URL's, else prefer.
+    pub sslmode: Option<String>,
+    /// File with the certificate authorities to trust, in PEM form; without it the system's.
+    pub sslrootcert: Option<PathBuf>,
+    /// The server cancels statements that run longer, e.g. "5m".
+    pub statement_timeout: Option<Period>,
+    /// Connections Owlet opens at most.
+    pub max_connections: Option<usize>,
+}
+
+/// An SQLite database file; its only schema is main.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteSettings {
+    /// The database file; it is opened read-only.
+    pub path: PathBuf,
+}
+
+/// DynamoDB tables of one account and region; their only schema is default.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DynamoDbSettings {
+    /// AWS region, e.g. "eu-central-1"; without it the AWS configuration's.
+    pub region: Option<String>,
+    /// Replaces the service's address, e.g. "http://127.0.0.1:8000" for DynamoDB Local.
+    pub endpoint: Option<String>,
+    /// Profile of the AWS configuration files; without it AWS_PROFILE, else the default one.
+    pub profile: Option<String>,
+    /// Access key; without it the AWS chain (environment, profile, single sign-on, container, instance).
+    pub access_key_id: Option<Secret>,
+    /// Secret of the access key.
+    pub secret_access_key: Option<Secret>,
+    /// Token of a temporary access key.
+    pub session_token: Option<Secret>,
+    /// Database file of an embedded DynamoDB, started in this process when a query needs it (`owlet demo`).
+    pub embedded: Option<PathBuf>,
+}
+
+/// A folder or bucket prefix; each file or folder directly below it is a table of the schema default.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectSettings {
+    /// "dir/", "file:///dir/" or "s3://bucket/prefix/".
+    pub location: String,
+    /// Region of the bucket; without it the AWS configuration's.
+    pub region: Option<String>,
+    /// Replaces the S3 address, e.g. "http://127.0.0.1:9000".
+    pub endpoint: Option<String>,
+    /// Permits http:// to an endpoint that is not on this machine.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// Profile of the AWS configuration files.
+    pub profile: Option<String>,
+    /// Access key; without it the AWS chain.
+    pub access_key_id: Option<Secret>,
+    /// Secret of the access key.
+    pub secret_access_key: Option<Secret>,
+    /// Token of a temporary access key.
+    pub session_token: Option<Secret>,
+    /// How CSV and TSV files are written.
+    #[serde(default)]
+    pub csv: CsvSettings,
+    /// SQL types of Hive partition columns by name; the others are inferred.
+    #[serde(default)]
+    pub partition_types: BTreeMap<String, String>,
+    /// Rows of a text file read to infer column types.
+    pub infer_rows: Option<usize>,
+    /// Deviations of single tables, by table name.
+    #[serde(default)]
+    pub tables: BTreeMap<String, ObjectTableSettings>,
+}
+
+/// What differs for one table of files.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectTableSettings {
+    /// Format for files whose suffix does not tell: parquet, csv, tsv, json, arrow or avro.
+    pub format: Option<String>,
+    /// How its CSV and TSV files are written.
+    #[serde(default)]
+    pub csv: CsvSettings,
+    /// SQL types of its Hive partition columns by name.
+    #[serde(default)]
+    pub partition_types: BTreeMap<String, String>,
+    /// Rows of a text file read to infer column types.
+    pub infer_rows: Option<usize>,
+}
+
+/// How CSV and TSV files are written.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsvSettings {
+    /// The first line names the columns (true without it).
+    pub header: Option<bool>,
+    /// Field separator; a comma without it, a tab for .tsv.
+    pub delimiter: Option<char>,
+    /// Quote character; a double quote without it.
+    pub quote: Option<char>,
+    /// Escape character inside quoted fields; without it only the doubled quote.
+    pub escape: Option<char>,
+    /// Lines that start with this character are skipped.
+    pub comment: Option<char>,
+    /// Text that stands for NULL; the empty field without it.
+    pub null: Option<String>,
+    /// SQL types by column name; the others are inferred.
+    #[serde(default)]
+    pub types: BTreeMap<String, String>,
+    /// Do not infer types: every column without an entry in types is text.
+    pub all_text: Option<bool>,
+    /// Quoted fields may contain line breaks (true without it); false lets one large file be read in parallel.
+    pub newlines_in_values: Option<bool>,
+}
+
+/// Connector words of later versions, so that their users get a better answer than "unknown".
+const LATER_CONNECTORS: [&str; 3] = ["mysql", "lambda", "glue"];
+
+const CONNECTORS: [&str; 4] = ["postgres", "sqlite", "dynamodb", "object"];
+
+/// Reads an interpolated document; every problem found is listed.
+pub fn resolve(document: Document<'_>) -> Result<Config, ConfigError> {
+    let (places, entries) = document.into_parts();
+    let mut config = Config::default();
+    let mut problems = Vec::new();
+    for entry in entries {
+        match entry.key.as_str() {
+            "engine" => match places.read("engine", entry.value) {
+                Ok(engine) => config.engine = engine,
+                Err(problem) => problems.push(problem),
+            },
+            "catalog" => resolve_catalogs(&places, entry, &mut config.catalogs, &mut problems),
+            other => {
+                let known = ["catalog".to_owned(), "engine".to_owned()];
+                problems.push(places.unknown_key(entry.offset, other, "the file", &known));
+            }
+        }
+    }
+    places.fail_if_any(problems)?;
+    Ok(config)
+}
+
+fn resolve_catalogs(
+    places: &Places,
+    entry: Entry<'_>,
+    catalogs: &mut Vec<Catalog>,
+    problems: &mut Vec<Problem>,
+) {
+    let DeValue::Table(table) = entry.value.into_inner() else {
+        problems.push(places.problem(entry.offset, "`catalog` must be a table", "write [catalog.NAME]"));
+        return;
+    };
+    for entry in document::entries(table) {
+        let name = entry.key.to_lowercase();
+        if let Err(problem) = check_catalog_name(places, &entry, catalogs) {
+            problems.push(problem);
+            continue;
+        }
+        match resolve_catalog(places, entry) {
+            Ok(settings) => catalogs.push(Catalog { name, settings }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+}
+
+fn check_catalog_name(places: &Places, entry: &Entry<'_>, catalogs: &[Catalog]) -> Result<(), Problem> {
+    let name = entry.key.to_lowercase();
+    if name.is_empty() || name.contains(|character: char| character == '.' || character == '"') {
+        let message = format!("`{}` cannot be a catalog name", entry.key);
+        return Err(places.problem(entry.offset, message, "use letters, digits and underscores"));
+    }
+    if catalogs.iter().any(|catalog| catalog.name == name) {
+        let message = format!("catalog {name} is configured twice (names are case-insensitive)");
+        return Err(places.problem(entry.offset, message, "rename one of them"));
+    }
+    Ok(())
+}
+
+fn resolve_catalog(places: &Places, entry: Entry<'_>) -> Result<CatalogSettings, Problem> {
+    let table_name = format!("catalog.{}", entry.key);
+    let mut value = entry.value;
+    let DeValue::Table(fields) = value.get_mut() else {
+        return Err(places.problem(entry.offset, format!("[{table_name}] must be a table"), ""));
+    };
+    let all_words = || format!("connector is one of {}", quoted(&CONNECTORS));
+    let Some(connector) = fields.remove("connector") else {
+        let message = format!("[{table_name}] has no `connector`");
+        return Err(places.problem(entry.offset, message, all_words()));
+    };
+    let offset = connector.span().start;
+    let DeValue::String(word) = connector.get_ref() else {
+        return Err(places.problem(offset, format!("[{table_name}] connector must be text"), all_words()));
+    };
+    match word.as_ref() {
+        "postgres" => places.read(&table_name, value).map(CatalogSettings::Postgres),
+        "sqlite" => places.read(&table_name, value).map(CatalogSettings::Sqlite),
+        "dynamodb" => places.read(&table_name, value).map(CatalogSettings::DynamoDb),
+        "object" => places.read(&table_name, value).map(CatalogSettings::Object),
+        later if LATER_CONNECTORS.contains(&later) => {
+            let message = format!("[{table_name}] connector \"{later}\" is not in this version of Owlet");
+            Err(places.problem(offset, message, all_words()))
+        }
+        other => {
+            let known = CONNECTORS.map(ToOwned::to_owned);
+            let hint = match document::nearest(other, &known) {
+                Some(suggestion) => format!("did you mean \"{suggestion}\"?"),
+                None => all_words(),
+            };
+            Err(places.problem(offset, format!("[{table_name}] unknown connector \"{other}\""), hint))
+        }
+    }
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+}
+
+impl Config {
+    /// A path of the file as the process can open it: `~/` is the home folder, the rest is relative to the file.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix("~") {
+            Ok(rest) => dirs::home_dir().map_or_else(|| path.to_owned(), |home| home.join(rest)),
+            Err(_) => self.folder.join(path),
+        }
+    }
+}
+
+/// The JSON Schema of `owlet.toml`, for editors (`owlet config schema`).
+pub fn json_schema() -> serde_json::Value {
+    let mut generator = schemars::generate::SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator();
+    let catalogs: Vec<serde_json::Value> = [
+        ("postgres", generator.root_schema_for::<PostgresSettings>()),
+        ("sqlite", generator.root_schema_for::<SqliteSettings>()),
+        ("dynamodb", generator.root_schema_for::<DynamoDbSettings>()),
+        ("object", generator.root_schema_for::<ObjectSettings>()),
+    ]
+    .into_iter()
+    .map(|(word, schema)| with_connector(word, schema.to_value()))
+    .collect();
+    let mut engine = generator.root_schema_for::<EngineSettings>().to_value();
+    strip_root_keys(&mut engine);
+    serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "owlet.toml",
+        "description": "Configuration of Owlet. Text values may hold ${NAME}, ${NAME:-default} and ${file:path}.",
+        "type": "object",
+        "properties": {
+            "engine": engine,
+            "catalog": {
+                "description": "Catalogs by name, the first part of catalog.schema.table.",
+                "type": "object",
+                "additionalProperties": { "oneOf": catalogs },
+            },
+        },
+        "additionalProperties": false,
+    })
+}
+
+/// Adds the `connector` key, which is read before the settings type is known.
+fn with_connector(word: &str, mut schema: serde_json::Value) -> serde_json::Value {
+    strip_root_keys(&mut schema);
+    schema["title"] = word.into();
+    schema["properties"]["connector"] = serde_json::json!({ "const": word });
+    match schema.get_mut("required").and_then(|required| required.as_array_mut()) {
+        Some(required) => required.insert(0, "connector".into()),
+        None => schema["required"] = serde_json::json!(["connector"]),
+    }
+    schema
+}
+
+fn strip_root_keys(schema: &mut serde_json::Value) {
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("$schema");
+        object.remove("title");
+    }
+}

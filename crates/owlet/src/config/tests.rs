@@ -1,0 +1,187 @@
+//! What `owlet.toml` may and may not say.
+
+use std::path::Path;
+
+use super::*;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "PGPASSWORD" => Some("hunter2".to_owned()),
+        "TRICK" => Some("x\"\nconnector = \"sqlite".to_owned()),
+        _ => None,
+    }
+}
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    parse(Path::new("folder/owlet.toml"), text, &environment)
+}
+
+fn report(text: &str) -> String {
+    read(text).expect_err("the text must be refused").report()
+}
+
+#[test]
+fn a_whole_file() {
+    let config = read(
+        r#"
+        [engine]
+        memory_limit = "512MB"
+        spill_dir = "spill"
+        target_partitions = 4
+
+        [catalog.Rds]
+        connector = "postgres"
+        url = "postgres://owl:${PGPASSWORD}@${PGHOST:-db.example.com}:5432/shop"
+
+        [catalog.files]
+        connector = "object"
+        location = "data/"
+        csv.delimiter = ";"
+        tables.orders.csv.types.total = "decimal(12,2)"
+
+        [catalog.app]
+        connector = "sqlite"
+        path = "app.db"
+
+        [catalog.dynamo]
+        connector = "dynamodb"
+        region = "eu-central-1"
+        "#,
+    )
+    .expect("valid");
+    assert_eq!(config.engine.memory_limit, Some(crate::units::ByteSize(512_000_000)));
+    assert_eq!(config.engine.target_partitions, Some(4));
+    let names: Vec<&str> = config.catalogs.iter().map(|catalog| catalog.name.as_str()).collect();
+    assert_eq!(names, ["rds", "files", "app", "dynamo"]);
+    let CatalogSettings::Postgres(postgres) = &config.catalogs[0].settings else {
+        panic!("not postgres")
+    };
+    assert_eq!(postgres.url.expose(), "postgres://owl:hunter2@db.example.com:5432/shop");
+    assert_eq!(config.path(Path::new("app.db")), Path::new("folder/app.db"));
+    assert_eq!(config.path(Path::new("/app.db")), Path::new("/app.db"));
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let config =
+        read("[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://u:${PGPASSWORD}@h/d\"").expect("valid");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let wrong_type = report("[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://h/d\"\npassword = 4711");
+    assert!(!wrong_type.contains("4711"), "{wrong_type}");
+}
+
+#[test]
+fn what_a_variable_holds_cannot_become_structure() {
+    let config =
+        read("[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://u@h/${TRICK}\"").expect("valid");
+    let CatalogSettings::Postgres(postgres) = &config.catalogs[0].settings else {
+        panic!("not postgres")
+    };
+    assert_eq!(postgres.url.expose(), "postgres://u@h/x\"\nconnector = \"sqlite");
+}
+
+#[test]
+fn problems_name_line_and_remedy() {
+    insta::assert_snapshot!(report("[engin]\n"), @r"
+    error: folder/owlet.toml:1: unknown key `engin` in the file
+    hint: did you mean `engine`?
+    ");
+    insta::assert_snapshot!(report("[engine]\nmemory_limt = 1\n"), @r"
+    error: folder/owlet.toml:2: unknown key `memory_limt` in [engine]
+    hint: did you mean `memory_limit`?
+    ");
+    insta::assert_snapshot!(report("\n[catalog.a]\nconnector = \"sqlite\"\npath = \"x\"\nzzz = 1\n"), @r"
+    error: folder/owlet.toml:5: unknown key `zzz` in [catalog.a]
+    hint: known keys: path
+    ");
+    insta::assert_snapshot!(
+        report("[catalog.f]\nconnector = \"object\"\nlocation = \"x/\"\n[catalog.f.csv]\nheadr = true\n"),
+        @r"
+    error: folder/owlet.toml:5: unknown key `headr` in [catalog.f]
+    hint: did you mean `header`?
+    ");
+    insta::assert_snapshot!(report("[catalog.a]\nconnector = \"sqlite\"\n"), @r"
+    error: folder/owlet.toml:1: [catalog.a] missing field `path`
+    ");
+    insta::assert_snapshot!(report("[catalog.a]\npath = \"x\"\n"), @r#"
+    error: folder/owlet.toml:1: [catalog.a] has no `connector`
+    hint: connector is one of "postgres", "sqlite", "dynamodb", "object"
+    "#);
+    insta::assert_snapshot!(report("[catalog.a]\nconnector = \"postgresql\"\n"), @r#"
+    error: folder/owlet.toml:2: [catalog.a] unknown connector "postgresql"
+    hint: did you mean "postgres"?
+    "#);
+    insta::assert_snapshot!(report("[engine]\nmemory_limit = \"much\"\n"), @r"
+    error: folder/owlet.toml:2: [engine] `much` is no size; write for example 512MB or 2GiB
+    ");
+    insta::assert_snapshot!(report("[engine\n"), @"error: folder/owlet.toml:1: not TOML: unclosed table, expected `]`");
+}
+
+#[test]
+fn connectors_of_later_versions_are_told_so() {
+    for word in ["mysql", "lambda", "glue"] {
+        let report = report(&format!("[catalog.a]\nconnector = \"{word}\"\nurl = \"x\"\n"));
+        assert!(
+            report.contains(&format!("connector \"{word}\" is not in this version of Owlet")),
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn everything_missing_is_listed_at_once() {
+    let text = "[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://${ONE}:${TWO}@h/d\"\n\
+                [catalog.b]\nconnector = \"sqlite\"\npath = \"${file:no-such-file}\"\n";
+    insta::assert_snapshot!(report(text), @r"
+    error: folder/owlet.toml:3: environment variable ONE is not set
+    hint: set it, or give a default: ${ONE:-…}
+    error: folder/owlet.toml:3: environment variable TWO is not set
+    hint: set it, or give a default: ${TWO:-…}
+    error: folder/owlet.toml:6: cannot read folder/no-such-file: No such file or directory (os error 2)
+    ");
+}
+
+#[test]
+fn names_that_differ_by_case_only_are_refused() {
+    let report = report(
+        "[catalog.a]\nconnector = \"sqlite\"\npath = \"x\"\n[catalog.A]\nconnector = \"sqlite\"\npath = \"y\"\n",
+    );
+    assert!(report.contains("catalog a is configured twice"), "{report}");
+}
+
+#[test]
+fn secrets_come_from_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("password"), "from file\n").expect("written");
+    let text = "[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://u@h/d\"\npassword = \"${file:password}\"\n";
+    let config = parse(&folder.path().join("owlet.toml"), text, &environment).expect("valid");
+    let CatalogSettings::Postgres(postgres) = &config.catalogs[0].settings else {
+        panic!("not postgres")
+    };
+    assert_eq!(postgres.password.as_ref().map(|password| password.expose()), Some("from file"));
+}
+
+#[test]
+fn the_nearest_file_upwards_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let below = folder.path().join("a/b");
+    std::fs::create_dir_all(&below).expect("created");
+    std::fs::write(folder.path().join("owlet.toml"), "[engine]\ntarget_partitions = 3\n").expect("written");
+    let config = load(&ConfigSource { file: None, folder: below.clone() }).expect("valid");
+    assert_eq!(config.engine.target_partitions, Some(3));
+    let named = ConfigSource { file: Some(below.join("none.toml")), folder: below };
+    assert!(matches!(load(&named), Err(ConfigError::Missing { .. })));
+}
+
+#[test]
+fn the_json_schema_knows_every_connector() {
+    let schema = json_schema();
+    let catalogs = schema["properties"]["catalog"]["additionalProperties"]["oneOf"].as_array().expect("a list");
+    let words: Vec<&str> = catalogs
+        .iter()
+        .filter_map(|catalog| catalog["properties"]["connector"]["const"].as_str())
+        .collect();
+    assert_eq!(words, ["postgres", "sqlite", "dynamodb", "object"]);
+    assert_eq!(catalogs[1]["required"], serde_json::json!(["connector", "path"]));
+    assert_eq!(catalogs[1]["additionalProperties"], serde_json::json!(false));
+}

@@ -1,0 +1,1 @@
+//! An embedded DynamoDB that starts when a query needs it.
