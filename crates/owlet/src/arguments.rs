@@ -336,7 +336,9 @@ pub enum ConfigCommand {
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or_else(|| "write NAME=VALUE".to_owned())?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "write NAME=VALUE".to_owned())?;
     let name = name.trim_start_matches([':', '$']);
     if name.is_empty() {
         return Err("write NAME=VALUE".to_owned());
@@ -365,12 +367,37 @@ mod tests {
     #[test]
     fn the_contract_of_query_parses() {
         let arguments = Arguments::try_parse_from([
-            "owlet", "query", "SELECT 1", "-o", "ndjson", "--to", "a.ndjson", "-p", "a=1=2", "-p", ":b=",
-            "--no-pushdown", "--max-rcu", "5", "--timeout", "30s", "--work", "--config", "x.toml",
+            "owlet",
+            "query",
+            "SELECT 1",
+            "-o",
+            "ndjson",
+            "--to",
+            "a.ndjson",
+            "-p",
+            "a=1=2",
+            "-p",
+            ":b=",
+            "--no-pushdown",
+            "--max-rcu",
+            "5",
+            "--timeout",
+            "30s",
+            "--work",
+            "--config",
+            "x.toml",
         ])
         .expect("parses");
-        let Command::Query(query) = arguments.command else { panic!("not a query") };
-        assert_eq!(query.planning.parameters, [("a".to_owned(), "1=2".to_owned()), ("b".to_owned(), String::new())]);
+        let Command::Query(query) = arguments.command else {
+            panic!("not a query")
+        };
+        assert_eq!(
+            query.planning.parameters,
+            [
+                ("a".to_owned(), "1=2".to_owned()),
+                ("b".to_owned(), String::new())
+            ]
+        );
         assert_eq!(query.output, Some(Format::Ndjson));
         assert_eq!(query.limits.max_rcu, Some(5.0));
     }

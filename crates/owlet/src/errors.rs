@@ -113,7 +113,15 @@ pub const ERROR_MAPPINGS: [ErrorMapping; 7] = [
 
 /// The row of [`ERROR_MAPPINGS`] for a category.
 pub fn mapping(category: ErrorCategory) -> ErrorMapping {
-    let [query, configuration, authentication, budget, unreachable, cancelled, internal] = ERROR_MAPPINGS;
+    let [
+        query,
+        configuration,
+        authentication,
+        budget,
+        unreachable,
+        cancelled,
+        internal,
+    ] = ERROR_MAPPINGS;
     match category {
         ErrorCategory::Query => query,
         ErrorCategory::Configuration => configuration,
@@ -198,12 +206,18 @@ pub enum CliError {
 impl CliError {
     /// A usage error.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Usage { message: message.into(), hint: hint.into() }
+        Self::Usage {
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 
     /// A failure with a hint.
     pub fn failed(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Failed { message: message.into(), hint: hint.into() }
+        Self::Failed {
+            message: message.into(),
+            hint: hint.into(),
+        }
     }
 
     /// Writing failed; a closed pipe is told apart because it is not an error for anybody.
@@ -211,7 +225,10 @@ impl CliError {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return Self::OutputClosed;
         }
-        Self::Output { target: target.into(), message: error.to_string() }
+        Self::Output {
+            target: target.into(),
+            message: error.to_string(),
+        }
     }
 
     /// A statement failed.
@@ -219,7 +236,10 @@ impl CliError {
         if matches!(error.category(), ErrorCategory::Cancelled) {
             return Self::Interrupted;
         }
-        Self::Statement { error: Box::new(error), statement: Box::new(statement.clone()) }
+        Self::Statement {
+            error: Box::new(error),
+            statement: Box::new(statement.clone()),
+        }
     }
 
     /// How the process ends.
@@ -239,7 +259,9 @@ impl CliError {
         match self {
             Self::OutputClosed => String::new(),
             Self::Interrupted => "interrupted\n".to_owned(),
-            Self::Usage { message, hint } | Self::Failed { message, hint } => shape(message, "", hint),
+            Self::Usage { message, hint } | Self::Failed { message, hint } => {
+                shape(message, "", hint)
+            }
             Self::Configuration(error) => error.report(),
             Self::Output { .. } => shape(&self.to_string(), "", ""),
             Self::Engine(error) => {
@@ -280,12 +302,19 @@ fn report_statement(error: &EngineError, statement: &Statement) -> String {
     let message = message.strip_prefix(&prefix).unwrap_or(&message);
     let (shown_line, shown_column) = statement.position_in_source(line, column);
     let excerpt = excerpt(&statement.text, line, column, shown_line);
-    shape(&format!("line {shown_line}:{shown_column}: {message}"), &excerpt, &hint)
+    shape(
+        &format!("line {shown_line}:{shown_column}: {message}"),
+        &excerpt,
+        &hint,
+    )
 }
 
 /// The statement's line with a caret below the column.
 fn excerpt(text: &str, line: u64, column: u64, shown_line: u64) -> String {
-    let Some(source_line) = usize::try_from(line).ok().and_then(|line| text.lines().nth(line.saturating_sub(1))) else {
+    let Some(source_line) = usize::try_from(line)
+        .ok()
+        .and_then(|line| text.lines().nth(line.saturating_sub(1)))
+    else {
         return String::new();
     };
     let number = shown_line.to_string();
@@ -316,15 +345,18 @@ pub fn split_hint(error: &EngineError) -> (String, String) {
         | EngineError::Plan { hint, .. }
         | EngineError::TableNotFound { hint, .. }
         | EngineError::Configuration { hint, .. } => hint.as_str(),
-        EngineError::ResourcesExhausted { .. } | EngineError::Timeout { .. } => {
-            text.split_once(" (hint: ").map(|(_, rest)| rest.trim_end_matches(')')).unwrap_or("")
-        }
+        EngineError::ResourcesExhausted { .. } | EngineError::Timeout { .. } => text
+            .split_once(" (hint: ")
+            .map(|(_, rest)| rest.trim_end_matches(')'))
+            .unwrap_or(""),
         EngineError::Parameter { .. }
         | EngineError::Execution { .. }
         | EngineError::Cancelled
         | EngineError::Internal(_) => "",
     };
-    let message = text.strip_suffix(&format!(" (hint: {hint})")).unwrap_or(&text);
+    let message = text
+        .strip_suffix(&format!(" (hint: {hint})"))
+        .unwrap_or(&text);
     (message.to_owned(), hint.to_owned())
 }
 
@@ -360,8 +392,10 @@ mod tests {
 
     #[test]
     fn exit_codes_are_the_contract() {
-        let codes: Vec<(ErrorCategory, u8)> =
-            ERROR_MAPPINGS.iter().map(|row| (row.category, row.exit.code())).collect();
+        let codes: Vec<(ErrorCategory, u8)> = ERROR_MAPPINGS
+            .iter()
+            .map(|row| (row.category, row.exit.code()))
+            .collect();
         assert_eq!(
             codes,
             [
@@ -378,7 +412,11 @@ mod tests {
 
     #[test]
     fn the_place_is_shown_in_the_terms_of_the_file() {
-        let statement = Statement { text: "SELECT\n\tnope FROM t".to_owned(), line: 3, column: 5 };
+        let statement = Statement {
+            text: "SELECT\n\tnope FROM t".to_owned(),
+            line: 3,
+            column: 5,
+        };
         let error = EngineError::Plan {
             position: Some((2, 2)),
             message: "column nope does not exist".to_owned(),
@@ -407,7 +445,10 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_says_nothing() {
-        let error = CliError::output("the standard output", &std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        let error = CliError::output(
+            "the standard output",
+            &std::io::Error::from(std::io::ErrorKind::BrokenPipe),
+        );
         assert_eq!(error.report(), "");
         assert_eq!(error.exit_status(), ExitStatus::Success);
     }

@@ -15,6 +15,9 @@ use crate::statements::Statement;
 /// How long sources may take to confirm a cancelled query before the process stops waiting for them.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Connectors send their cancel requests from tasks of their own; the process must not end before these ran.
+const CANCEL_GRACE: Duration = Duration::from_millis(250);
+
 /// Plans a statement; Ctrl-C gives up.
 pub async fn plan(
     engine: &Engine,
@@ -55,12 +58,21 @@ impl<'a> Execution<'a> {
         interrupt: &'a Interrupt,
         lines: ProgressLines,
     ) -> Result<Self> {
-        let stream = planned.execute().map_err(|error| CliError::statement(error, statement))?;
+        let stream = planned
+            .execute()
+            .map_err(|error| CliError::statement(error, statement))?;
         let progress = match lines {
-            ProgressLines::Shown => Some(Progress::watch(std::sync::Arc::clone(stream.handle().work()))),
+            ProgressLines::Shown => Some(Progress::watch(std::sync::Arc::clone(
+                stream.handle().work(),
+            ))),
             ProgressLines::Hidden => None,
         };
-        Ok(Self { statement, interrupt, stream, progress })
+        Ok(Self {
+            statement,
+            interrupt,
+            stream,
+            progress,
+        })
     }
 
     /// The next batch, `None` after the last. After Ctrl-C the query is cancelled at its sources and
@@ -76,7 +88,8 @@ impl<'a> Execution<'a> {
         if !matches!(next, Some(Ok(_))) {
             self.progress = None;
         }
-        next.transpose().map_err(|error| CliError::statement(error, self.statement))
+        next.transpose()
+            .map_err(|error| CliError::statement(error, self.statement))
     }
 
     /// The work report; complete once [`Self::next`] has returned `None`.
@@ -90,5 +103,8 @@ impl<'a> Execution<'a> {
         let drained = async { while let Some(Ok(_)) = self.stream.next().await {} };
         // When a source does not confirm in time, dropping the stream is all that is left to do.
         let _ = tokio::time::timeout(CANCEL_PATIENCE, drained).await;
+        if !self.stream.handle().work().sources().is_empty() {
+            tokio::time::sleep(CANCEL_GRACE).await;
+        }
     }
 }

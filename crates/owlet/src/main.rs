@@ -1,8 +1,8 @@
 //! The `owlet` binary: reads the command line, runs one command, ends with its exit code.
-#![warn(unreachable_pub)]
 
 mod arguments;
 mod commands;
+mod comparison;
 mod config;
 mod demo;
 mod embedded;
@@ -47,5 +47,8 @@ fn start_logging() {
     let Ok(filter) = std::env::var("OWLET_LOG") else {
         return;
     };
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .init();
 }

@@ -26,8 +26,15 @@ impl PendingFile {
         let resolved = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         let is_special = fs::metadata(&resolved).is_ok_and(|metadata| !metadata.is_file());
         if is_special {
-            let file = OpenOptions::new().write(true).open(&resolved).map_err(|error| failed(&error))?;
-            let pending = Self { target: resolved, temporary: None, committed: false };
+            let file = OpenOptions::new()
+                .write(true)
+                .open(&resolved)
+                .map_err(|error| failed(&error))?;
+            let pending = Self {
+                target: resolved,
+                temporary: None,
+                committed: false,
+            };
             return Ok((pending, buffered(file)));
         }
         let temporary = temporary_name(&resolved);
@@ -36,7 +43,11 @@ impl PendingFile {
             .create_new(true)
             .open(&temporary)
             .map_err(|error| failed(&error))?;
-        let pending = Self { target: resolved, temporary: Some(temporary), committed: false };
+        let pending = Self {
+            target: resolved,
+            temporary: Some(temporary),
+            committed: false,
+        };
         Ok((pending, buffered(file)))
     }
 
@@ -71,7 +82,10 @@ pub fn standard_output() -> Box<dyn Write + Send> {
 }
 
 fn temporary_name(target: &Path) -> PathBuf {
-    let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = target
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     target.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
 

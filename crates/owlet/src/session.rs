@@ -26,15 +26,33 @@ impl Session {
     }
 
     /// Options of one query.
-    pub fn query_options(&self, planning: &PlanningArguments, limits: &LimitArguments) -> Result<QueryOptions> {
+    pub fn query_options(
+        &self,
+        planning: &PlanningArguments,
+        limits: &LimitArguments,
+    ) -> Result<QueryOptions> {
         let engine = &self.config.engine;
         Ok(QueryOptions {
-            pushdown: if planning.no_pushdown { Pushdown::Off } else { Pushdown::On },
+            pushdown: if planning.no_pushdown {
+                Pushdown::Off
+            } else {
+                Pushdown::On
+            },
             parameters: parameters(&planning.parameters)?,
-            budget: Budget { max_rcu: limits.max_rcu, max_bytes: None, max_rows: None },
+            budget: Budget {
+                max_rcu: limits.max_rcu,
+                max_bytes: None,
+                max_rows: None,
+            },
             timeout: limits.timeout.map(|period| period.0),
-            default_catalog: planning.catalog.clone().or_else(|| engine.default_catalog.clone()),
-            default_schema: planning.schema.clone().or_else(|| engine.default_schema.clone()),
+            default_catalog: planning
+                .catalog
+                .clone()
+                .or_else(|| engine.default_catalog.clone()),
+            default_schema: planning
+                .schema
+                .clone()
+                .or_else(|| engine.default_schema.clone()),
         })
     }
 }
@@ -47,19 +65,35 @@ fn parameters(given: &[(String, String)]) -> Result<Parameters> {
         let twice = match name.parse::<usize>() {
             Ok(position) => {
                 positional.push((position, value.clone()));
-                positional.iter().filter(|(other, _)| *other == position).count() > 1
+                positional
+                    .iter()
+                    .filter(|(other, _)| *other == position)
+                    .count()
+                    > 1
             }
-            Err(_) => parameters.named.insert(name.clone(), value.clone()).is_some(),
+            Err(_) => parameters
+                .named
+                .insert(name.clone(), value.clone())
+                .is_some(),
         };
         if twice {
-            return Err(CliError::usage(format!("parameter {name} is given twice"), ""));
+            return Err(CliError::usage(
+                format!("parameter {name} is given twice"),
+                "",
+            ));
         }
     }
     positional.sort_by_key(|(position, _)| *position);
     for (index, (position, value)) in positional.into_iter().enumerate() {
         if position != index + 1 {
-            let message = format!("parameter {position} is given but parameter {} is not", index + 1);
-            return Err(CliError::usage(message, "`-p 1=…` is the first `?`, `-p 2=…` the second"));
+            let message = format!(
+                "parameter {position} is given but parameter {} is not",
+                index + 1
+            );
+            return Err(CliError::usage(
+                message,
+                "`-p 1=…` is the first `?`, `-p 2=…` the second",
+            ));
         }
         parameters.positional.push(value);
     }
@@ -71,7 +105,12 @@ mod tests {
     use super::*;
 
     fn given(pairs: &[(&str, &str)]) -> Result<Parameters> {
-        parameters(&pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>())
+        parameters(
+            &pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
@@ -83,8 +122,16 @@ mod tests {
 
     #[test]
     fn gaps_and_repetitions_are_usage_errors() {
-        for wrong in [&[("2", "b")][..], &[("1", "a"), ("1", "b")], &[("day", "a"), ("day", "b")], &[("0", "a")]] {
-            assert!(matches!(given(wrong), Err(CliError::Usage { .. })), "{wrong:?}");
+        for wrong in [
+            &[("2", "b")][..],
+            &[("1", "a"), ("1", "b")],
+            &[("day", "a"), ("day", "b")],
+            &[("0", "a")],
+        ] {
+            assert!(
+                matches!(given(wrong), Err(CliError::Usage { .. })),
+                "{wrong:?}"
+            );
         }
     }
 }

@@ -15,7 +15,11 @@ pub struct Statement {
 impl Statement {
     /// A statement that is a whole text.
     pub fn whole(text: impl Into<String>) -> Self {
-        Self { text: text.into(), line: 1, column: 1 }
+        Self {
+            text: text.into(),
+            line: 1,
+            column: 1,
+        }
     }
 
     /// Turns a position within the statement into one within the whole text. Both count from 1.
@@ -38,7 +42,11 @@ pub struct Split {
 
 /// Splits a text at each `;` outside of strings, quoted names and comments.
 pub fn split(text: &str) -> Split {
-    let mut scanner = Scanner { characters: text.char_indices().peekable(), line: 1, column: 1 };
+    let mut scanner = Scanner {
+        characters: text.char_indices().peekable(),
+        line: 1,
+        column: 1,
+    };
     let mut statements = Vec::new();
     // Where the current statement's first word starts: byte offset, line, column.
     let mut start: Option<(usize, u64, u64)> = None;
@@ -55,7 +63,11 @@ pub fn split(text: &str) -> Split {
             }
             ';' => {
                 if let Some((first, line, column)) = start.take() {
-                    statements.push(Statement { text: text[first..end].to_owned(), line, column });
+                    statements.push(Statement {
+                        text: text[first..end].to_owned(),
+                        line,
+                        column,
+                    });
                 }
             }
             blank if blank.is_whitespace() => {}
@@ -70,9 +82,16 @@ pub fn split(text: &str) -> Split {
     }
     let complete = start.is_none() && terminated;
     if let Some((first, line, column)) = start {
-        statements.push(Statement { text: text[first..end].to_owned(), line, column });
+        statements.push(Statement {
+            text: text[first..end].to_owned(),
+            line,
+            column,
+        });
     }
-    Split { statements, complete }
+    Split {
+        statements,
+        complete,
+    }
 }
 
 struct Scanner<'text> {
@@ -99,7 +118,9 @@ impl Scanner<'_> {
     }
 
     fn offset(&mut self, text: &str) -> usize {
-        self.characters.peek().map_or(text.len(), |(offset, _)| *offset)
+        self.characters
+            .peek()
+            .map_or(text.len(), |(offset, _)| *offset)
     }
 
     fn skip_line(&mut self) {
@@ -140,27 +161,41 @@ mod tests {
     use super::*;
 
     fn texts(text: &str) -> Vec<String> {
-        split(text).statements.into_iter().map(|statement| statement.text).collect()
+        split(text)
+            .statements
+            .into_iter()
+            .map(|statement| statement.text)
+            .collect()
     }
 
     #[test]
     fn splits_only_outside_of_strings_names_and_comments() {
         assert_eq!(
             texts("SELECT ';' AS \"a;b\" -- no; not here\n , 'it''s;' /* ; */ ; SELECT `x;y`;"),
-            ["SELECT ';' AS \"a;b\" -- no; not here\n , 'it''s;'", "SELECT `x;y`"]
+            [
+                "SELECT ';' AS \"a;b\" -- no; not here\n , 'it''s;'",
+                "SELECT `x;y`"
+            ]
         );
     }
 
     #[test]
     fn blank_and_comment_only_statements_are_left_out() {
-        assert_eq!(texts(" ;; -- nothing\n/* more */ ; SELECT 1 -- end"), ["SELECT 1"]);
+        assert_eq!(
+            texts(" ;; -- nothing\n/* more */ ; SELECT 1 -- end"),
+            ["SELECT 1"]
+        );
         assert_eq!(split("-- only a comment").statements, []);
     }
 
     #[test]
     fn statements_know_their_place() {
         let split = split("SELECT 1;\n  SELECT é;SELECT 3");
-        let places: Vec<(u64, u64)> = split.statements.iter().map(|s| (s.line, s.column)).collect();
+        let places: Vec<(u64, u64)> = split
+            .statements
+            .iter()
+            .map(|s| (s.line, s.column))
+            .collect();
         assert_eq!(places, [(1, 1), (2, 3), (2, 12)]);
         assert_eq!(split.statements[1].position_in_source(1, 8), (2, 10));
         assert_eq!(split.statements[1].position_in_source(2, 4), (3, 4));

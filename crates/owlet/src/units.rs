@@ -31,9 +31,15 @@ impl FromStr for ByteSize {
             "mib" => 1024.0 * 1024.0,
             "gib" => 1024.0 * 1024.0 * 1024.0,
             "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-            _ => return Err(format!("`{text}` is no size; write for example 512MB or 2GiB")),
+            _ => {
+                return Err(format!(
+                    "`{text}` is no size; write for example 512MB or 2GiB"
+                ));
+            }
         };
-        let bytes = number.ok_or_else(|| format!("`{text}` is no size; write for example 512MB or 2GiB"))? * factor;
+        let bytes = number
+            .ok_or_else(|| format!("`{text}` is no size; write for example 512MB or 2GiB"))?
+            * factor;
         if bytes > 9e18 {
             return Err(format!("`{text}` is too large"));
         }
@@ -51,17 +57,26 @@ impl FromStr for Period {
             "" | "s" => 1.0,
             "m" | "min" => 60.0,
             "h" => 3600.0,
-            _ => return Err(format!("`{text}` is no time; write for example 500ms, 30s or 5m")),
+            _ => {
+                return Err(format!(
+                    "`{text}` is no time; write for example 500ms, 30s or 5m"
+                ));
+            }
         };
-        let number = number.ok_or_else(|| format!("`{text}` is no time; write for example 500ms, 30s or 5m"))?;
-        Duration::try_from_secs_f64(number * seconds).map(Self).map_err(|_| format!("`{text}` is too long"))
+        let number = number
+            .ok_or_else(|| format!("`{text}` is no time; write for example 500ms, 30s or 5m"))?;
+        Duration::try_from_secs_f64(number * seconds)
+            .map(Self)
+            .map_err(|_| format!("`{text}` is too long"))
     }
 }
 
 /// The non-negative number at the start, and the rest.
 fn number_and_unit(text: &str) -> (Option<f64>, &str) {
     let text = text.trim();
-    let end = text.find(|character: char| !(character.is_ascii_digit() || character == '.')).unwrap_or(text.len());
+    let end = text
+        .find(|character: char| !(character.is_ascii_digit() || character == '.'))
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     (number.parse().ok(), unit.trim())
 }
@@ -75,7 +90,11 @@ pub fn bytes(bytes: u64) -> String {
         value /= 1000.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// `1,234,567`.
@@ -115,18 +134,30 @@ pub fn milliseconds(ms: f64) -> String {
 
 /// RCU with as many digits as they have worth.
 pub fn rcu(units: f64) -> String {
-    if units >= 100.0 { count(units.round() as u64) } else { format!("{}", (units * 10.0).round() / 10.0) }
+    if units >= 100.0 {
+        count(units.round() as u64)
+    } else {
+        format!("{}", (units * 10.0).round() / 10.0)
+    }
 }
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UnitVisitor { expecting: "a size such as \"512MB\"" }).and_then(parse)
+        deserializer
+            .deserialize_any(UnitVisitor {
+                expecting: "a size such as \"512MB\"",
+            })
+            .and_then(parse)
     }
 }
 
 impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UnitVisitor { expecting: "a time such as \"30s\"" }).and_then(parse)
+        deserializer
+            .deserialize_any(UnitVisitor {
+                expecting: "a time such as \"30s\"",
+            })
+            .and_then(parse)
     }
 }
 

@@ -20,11 +20,26 @@ pub async fn run(arguments: DescribeArguments, context: &Context) -> Result<Exit
 
 /// One row a column.
 pub fn columns(table: &TableMetadata) -> Rows {
-    let mut rows = Rows::new(&["column", "type", "source_name", "source_type", "nullable", "key", "note"]);
+    let mut rows = Rows::new(&[
+        "column",
+        "type",
+        "source_name",
+        "source_type",
+        "nullable",
+        "key",
+        "note",
+    ]);
     for (position, column) in table.columns.iter().enumerate() {
-        let key = table.primary_key.iter().position(|key| *key == position).map(|place| (place + 1).to_string());
+        let key = table
+            .primary_key
+            .iter()
+            .position(|key| *key == position)
+            .map(|place| (place + 1).to_string());
         let notes: Vec<String> = [
-            column.unreadable.as_ref().map(|reason| format!("cannot be read: {reason}")),
+            column
+                .unreadable
+                .as_ref()
+                .map(|reason| format!("cannot be read: {reason}")),
             column.hidden.then(|| "not part of SELECT *".to_owned()),
             column.comment.clone(),
         ]
@@ -49,7 +64,9 @@ pub fn summary(name: &TableName, table: &TableMetadata) -> String {
     let mut text = format!("{}.{}.{}", name.catalog, name.schema, name.table);
     match table.rows {
         RowCount::Unknown => {}
-        RowCount::Estimated(rows) => text.push_str(&format!(", about {}", units::counted(rows, "row"))),
+        RowCount::Estimated(rows) => {
+            text.push_str(&format!(", about {}", units::counted(rows, "row")))
+        }
         RowCount::Exact(rows) => text.push_str(&format!(", {}", units::counted(rows, "row"))),
     }
     if let Some(bytes) = table.bytes {

@@ -15,14 +15,27 @@ use crate::units;
 pub async fn run(arguments: DoctorArguments, context: &Context) -> Result<ExitStatus> {
     let session = context.session()?;
     match &session.config.file {
-        Some(file) => context.printer.result(&format!("ok    configuration  {}\n", file.display()))?,
+        Some(file) => context
+            .printer
+            .result(&format!("ok    configuration  {}\n", file.display()))?,
         None => {
-            context.printer.result("warn  configuration  none; files can be queried by path; see `owlet init`\n")?;
+            context.printer.result(
+                "warn  configuration  none; files can be queried by path; see `owlet init`\n",
+            )?;
         }
     }
     let checks = chosen(&session.engine, &arguments.catalogs)?;
-    let width = checks.iter().map(|check| check.catalog.len()).max().unwrap_or(0);
-    let answers = join_all(checks.iter().map(|check| ask(&session.engine, check, arguments.timeout.0))).await;
+    let width = checks
+        .iter()
+        .map(|check| check.catalog.len())
+        .max()
+        .unwrap_or(0);
+    let answers = join_all(
+        checks
+            .iter()
+            .map(|check| ask(&session.engine, check, arguments.timeout.0)),
+    )
+    .await;
     let mut status = ExitStatus::Success;
     for (check, health) in checks.iter().zip(&answers) {
         if !health.healthy {
@@ -41,16 +54,30 @@ struct Check {
 fn chosen(engine: &Engine, wanted: &[String]) -> Result<Vec<Check>> {
     let all = engine.catalogs();
     for name in wanted {
-        if !all.iter().any(|catalog| catalog.name == name.to_lowercase()) {
+        if !all
+            .iter()
+            .any(|catalog| catalog.name == name.to_lowercase())
+        {
             let known: Vec<&str> = all.iter().map(|catalog| catalog.name.as_str()).collect();
             let hint = format!("known catalogs: {}", known.join(", "));
-            return Err(CliError::usage(format!("catalog {name} does not exist"), hint));
+            return Err(CliError::usage(
+                format!("catalog {name} does not exist"),
+                hint,
+            ));
         }
     }
     Ok(all
         .into_iter()
-        .filter(|catalog| wanted.is_empty() || wanted.iter().any(|name| name.to_lowercase() == catalog.name))
-        .map(|catalog| Check { catalog: catalog.name, connector: catalog.kind })
+        .filter(|catalog| {
+            wanted.is_empty()
+                || wanted
+                    .iter()
+                    .any(|name| name.to_lowercase() == catalog.name)
+        })
+        .map(|catalog| Check {
+            catalog: catalog.name,
+            connector: catalog.kind,
+        })
         .collect())
 }
 
@@ -88,12 +115,22 @@ fn line(check: &Check, health: &Health, width: usize) -> String {
         (true, false) => "warn ",
         (false, _) => "fail ",
     };
-    let mut parts = vec![format!("{word} {:width$}", check.catalog), format!("{:8}", check.connector)];
-    let latency = health.latency.map(|latency| units::milliseconds(latency.as_secs_f64() * 1000.0));
+    let mut parts = vec![
+        format!("{word} {:width$}", check.catalog),
+        format!("{:8}", check.connector),
+    ];
+    let latency = health
+        .latency
+        .map(|latency| units::milliseconds(latency.as_secs_f64() * 1000.0));
     parts.extend(
-        [health.version.clone(), health.rights.clone(), latency.unwrap_or_default(), health.problem.clone()]
-            .into_iter()
-            .filter(|part| !part.is_empty()),
+        [
+            health.version.clone(),
+            health.rights.clone(),
+            latency.unwrap_or_default(),
+            health.problem.clone(),
+        ]
+        .into_iter()
+        .filter(|part| !part.is_empty()),
     );
     if !health.fix.is_empty() {
         parts.push(format!("(fix: {})", health.fix));
@@ -108,7 +145,10 @@ mod tests {
 
     #[test]
     fn one_line_each() {
-        let check = Check { catalog: "rds".to_owned(), connector: "postgres" };
+        let check = Check {
+            catalog: "rds".to_owned(),
+            connector: "postgres",
+        };
         let healthy = Health {
             healthy: true,
             version: "15.4".to_owned(),
@@ -117,7 +157,10 @@ mod tests {
             problem: String::new(),
             fix: String::new(),
         };
-        assert_eq!(line(&check, &healthy, 6), "ok    rds     postgres  15.4  read-only  1.2 ms\n");
+        assert_eq!(
+            line(&check, &healthy, 6),
+            "ok    rds     postgres  15.4  read-only  1.2 ms\n"
+        );
         assert_eq!(
             line(&check, &unwell("connection refused", "is it running?"), 3),
             "fail  rds  postgres  connection refused  (fix: is it running?)\n"

@@ -8,8 +8,12 @@ use super::Context;
 use crate::arguments::Arguments;
 use crate::errors::{CliError, ERROR_MAPPINGS, ExitStatus, Result};
 
-const TOPICS: [(&str, fn() -> String); 4] =
-    [("exit-codes", exit_codes), ("formats", formats), ("config", config), ("environment", environment)];
+const TOPICS: [(&str, fn() -> String); 4] = [
+    ("exit-codes", exit_codes),
+    ("formats", formats),
+    ("config", config),
+    ("environment", environment),
+];
 
 /// Runs the command.
 pub fn run(topic: &[String], context: &Context) -> Result<ExitStatus> {
@@ -31,7 +35,9 @@ pub fn run(topic: &[String], context: &Context) -> Result<ExitStatus> {
         };
         command = found.clone();
     }
-    context.printer.result(&command.render_long_help().to_string())?;
+    context
+        .printer
+        .result(&command.render_long_help().to_string())?;
     Ok(ExitStatus::Success)
 }
 

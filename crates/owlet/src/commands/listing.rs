@@ -19,7 +19,9 @@ pub fn catalogs(arguments: &ListArguments, context: &Context) -> Result<ExitStat
     }
     rows.print(arguments.output, context.printer)?;
     if session.config.file.is_none() {
-        context.printer.note("no owlet.toml here or above; write one with `owlet init`");
+        context
+            .printer
+            .note("no owlet.toml here or above; write one with `owlet init`");
     }
     Ok(ExitStatus::Success)
 }
@@ -50,20 +52,34 @@ pub async fn schemas(arguments: SchemasArguments, context: &Context) -> Result<E
 pub async fn tables(arguments: TablesArguments, context: &Context) -> Result<ExitStatus> {
     let session = context.session()?;
     let engine = &session.engine;
-    let (catalog, schema) = match arguments.scope.as_deref().map(|scope| scope.split_once('.').unwrap_or((scope, ""))) {
+    let (catalog, schema) = match arguments
+        .scope
+        .as_deref()
+        .map(|scope| scope.split_once('.').unwrap_or((scope, "")))
+    {
         None => (None, None),
         Some((catalog, "")) => (Some(catalog), None),
         Some((catalog, schema)) => (Some(catalog), Some(schema)),
     };
     let catalogs = chosen_catalogs(engine, catalog)?;
-    let listed = join_all(catalogs.iter().map(|catalog| tables_of(engine, catalog, schema))).await;
+    let listed = join_all(
+        catalogs
+            .iter()
+            .map(|catalog| tables_of(engine, catalog, schema)),
+    )
+    .await;
     let mut rows = Rows::new(&["catalog", "schema", "table", "kind"]);
     let mut status = ExitStatus::Success;
     for (catalog, listed) in catalogs.iter().zip(listed) {
         match listed {
             Ok(tables) => {
                 for (schema, table, kind) in tables {
-                    rows.push(vec![Some(catalog.clone()), Some(schema), Some(table), Some(kind_word(kind).to_owned())]);
+                    rows.push(vec![
+                        Some(catalog.clone()),
+                        Some(schema),
+                        Some(table),
+                        Some(kind_word(kind).to_owned()),
+                    ]);
                 }
             }
             Err(error) => status = told(error, context.printer),
@@ -106,7 +122,11 @@ pub fn kind_word(kind: TableKind) -> &'static str {
 }
 
 fn chosen_catalogs(engine: &Engine, wanted: Option<&str>) -> Result<Vec<String>> {
-    let known: Vec<String> = engine.catalogs().into_iter().map(|catalog| catalog.name).collect();
+    let known: Vec<String> = engine
+        .catalogs()
+        .into_iter()
+        .map(|catalog| catalog.name)
+        .collect();
     let Some(wanted) = wanted else {
         return Ok(known);
     };
@@ -117,7 +137,10 @@ fn chosen_catalogs(engine: &Engine, wanted: Option<&str>) -> Result<Vec<String>>
         } else {
             format!("known catalogs: {}", known.join(", "))
         };
-        return Err(CliError::usage(format!("catalog {wanted} does not exist"), hint));
+        return Err(CliError::usage(
+            format!("catalog {wanted} does not exist"),
+            hint,
+        ));
     }
     Ok(vec![wanted])
 }

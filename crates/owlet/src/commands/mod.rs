@@ -46,9 +46,16 @@ impl Context {
 
 /// Runs the command.
 pub fn run(arguments: Arguments, printer: Printer) -> Result<ExitStatus> {
-    let folder = std::env::current_dir()
-        .map_err(|error| CliError::failed(format!("cannot read the current folder: {error}"), ""))?;
-    let context = Context { printer, config: ConfigSource { file: arguments.config, folder } };
+    let folder = std::env::current_dir().map_err(|error| {
+        CliError::failed(format!("cannot read the current folder: {error}"), "")
+    })?;
+    let context = Context {
+        printer,
+        config: ConfigSource {
+            file: arguments.config,
+            folder,
+        },
+    };
     match arguments.command {
         Command::Query(arguments) => block_on(query::run(arguments, &context)),
         Command::Explain(arguments) => block_on(explain::run(arguments, &context)),
@@ -58,7 +65,9 @@ pub fn run(arguments: Arguments, printer: Printer) -> Result<ExitStatus> {
         Command::Schemas(arguments) => block_on(listing::schemas(arguments, &context)),
         Command::Tables(arguments) => block_on(listing::tables(arguments, &context)),
         Command::Describe(arguments) => block_on(describe::run(arguments, &context)),
-        Command::Schema(SchemaCommand::Infer(arguments)) => block_on(schema_infer::run(arguments, &context)),
+        Command::Schema(SchemaCommand::Infer(arguments)) => {
+            block_on(schema_infer::run(arguments, &context))
+        }
         Command::Init(arguments) => init::run(&arguments, &context),
         Command::Doctor(arguments) => block_on(doctor::run(arguments, &context)),
         Command::Demo(arguments) => block_on(demo::run(arguments, &context)),
@@ -85,8 +94,9 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 pub fn read_statements(arguments: &SqlArguments) -> Result<Vec<Statement>> {
     let text = match (&arguments.sql, &arguments.file) {
         (_, Some(file)) if file.as_os_str() == "-" => read_standard_input()?,
-        (_, Some(file)) => std::fs::read_to_string(file)
-            .map_err(|error| CliError::usage(format!("cannot read {}: {error}", file.display()), ""))?,
+        (_, Some(file)) => std::fs::read_to_string(file).map_err(|error| {
+            CliError::usage(format!("cannot read {}: {error}", file.display()), "")
+        })?,
         (Some(sql), None) if sql == "-" => read_standard_input()?,
         (Some(sql), None) => sql.clone(),
         (None, None) => {
@@ -105,7 +115,10 @@ pub fn read_statements(arguments: &SqlArguments) -> Result<Vec<Statement>> {
 pub fn read_statement(arguments: &SqlArguments) -> Result<Statement> {
     let mut statements = read_statements(arguments)?;
     if statements.len() > 1 {
-        return Err(CliError::usage(format!("this command takes one statement, not {}", statements.len()), ""));
+        return Err(CliError::usage(
+            format!("this command takes one statement, not {}", statements.len()),
+            "",
+        ));
     }
     Ok(statements.remove(0))
 }

@@ -27,12 +27,21 @@ pub async fn run(arguments: QueryArguments, context: &Context) -> Result<ExitSta
     let options = session.query_options(&arguments.planning, &arguments.limits)?;
     let interrupt = Interrupt::listen();
     for statement in &statements {
-        let run = Run { session: &session, options: &options, interrupt: &interrupt, printer: context.printer };
+        let run = Run {
+            session: &session,
+            options: &options,
+            interrupt: &interrupt,
+            printer: context.printer,
+        };
         let outcome = match &destination {
             Destination::StandardOutput(format) => {
-                run.to_standard_output(statement, *format, arguments.max_rows).await
+                run.to_standard_output(statement, *format, arguments.max_rows)
+                    .await
             }
-            Destination::File(path, format) => run.to_file(statement, path, *format, arguments.max_rows).await,
+            Destination::File(path, format) => {
+                run.to_file(statement, path, *format, arguments.max_rows)
+                    .await
+            }
         };
         if arguments.work
             && let Some(report) = &outcome.work
@@ -53,20 +62,34 @@ enum Destination {
 impl Destination {
     fn choose(arguments: &QueryArguments, statements: usize, printer: Printer) -> Result<Self> {
         let Some(path) = &arguments.to else {
-            let default = if printer.stdout_is_terminal() { Format::Table } else { Format::Csv };
+            let default = if printer.stdout_is_terminal() {
+                Format::Table
+            } else {
+                Format::Csv
+            };
             let format = arguments.output.unwrap_or(default);
             if printer.stdout_is_terminal() && matches!(format, Format::Parquet | Format::Arrow) {
                 let hint = "write it to a file with --to, or pipe it";
-                return Err(CliError::usage("a terminal cannot show a binary format", hint));
+                return Err(CliError::usage(
+                    "a terminal cannot show a binary format",
+                    hint,
+                ));
             }
             return Ok(Self::StandardOutput(format));
         };
         if statements > 1 {
-            return Err(CliError::usage(format!("--to takes the result of one statement, not of {statements}"), ""));
+            return Err(CliError::usage(
+                format!("--to takes the result of one statement, not of {statements}"),
+                "",
+            ));
         }
         let Some(format) = arguments.output.or_else(|| formats::format_of(path)) else {
-            let hint = "use .csv, .tsv, .json, .ndjson, .parquet, .arrow, .md or .txt, or say it with -o";
-            return Err(CliError::usage(format!("the suffix of {} names no format", path.display()), hint));
+            let hint =
+                "use .csv, .tsv, .json, .ndjson, .parquet, .arrow, .md or .txt, or say it with -o";
+            return Err(CliError::usage(
+                format!("the suffix of {} names no format", path.display()),
+                hint,
+            ));
         };
         Ok(Self::File(path.clone(), format))
     }
@@ -94,7 +117,12 @@ pub struct Run<'a> {
 
 impl Run<'_> {
     /// Streams the result to the standard output.
-    pub async fn to_standard_output(&self, statement: &Statement, format: Format, max_rows: usize) -> Outcome {
+    pub async fn to_standard_output(
+        &self,
+        statement: &Statement,
+        format: Format,
+        max_rows: usize,
+    ) -> Outcome {
         let sink = Sink {
             name: "the standard output".to_owned(),
             format,
@@ -103,16 +131,26 @@ impl Run<'_> {
             // Progress lines and rows on the same terminal would overwrite each other.
             lines: self.lines(!self.printer.stdout_is_terminal() || format == Format::Table),
         };
-        self.to_sink(statement, sink, || Ok(output::standard_output())).await
+        self.to_sink(statement, sink, || Ok(output::standard_output()))
+            .await
     }
 
     /// Writes the result to a file that appears when it is whole.
-    async fn to_file(&self, statement: &Statement, path: &Path, format: Format, max_rows: usize) -> Outcome {
+    async fn to_file(
+        &self,
+        statement: &Statement,
+        path: &Path,
+        format: Format,
+        max_rows: usize,
+    ) -> Outcome {
         let sink = Sink {
             name: path.display().to_string(),
             format,
             target: Target::File,
-            table: TableOptions { max_rows, width: None },
+            table: TableOptions {
+                max_rows,
+                width: None,
+            },
             lines: self.lines(true),
         };
         let mut pending = None;
@@ -127,7 +165,8 @@ impl Run<'_> {
             match pending.commit() {
                 Ok(()) => {
                     let rows = units::counted(*rows, "row");
-                    self.printer.note_for_people(&format!("{rows} written to {}", path.display()));
+                    self.printer
+                        .note_for_people(&format!("{rows} written to {}", path.display()));
                 }
                 Err(error) => outcome.result = Err(error),
             }
@@ -136,7 +175,11 @@ impl Run<'_> {
     }
 
     fn lines(&self, possible: bool) -> ProgressLines {
-        if possible && self.printer.stderr_is_terminal() { ProgressLines::Shown } else { ProgressLines::Hidden }
+        if possible && self.printer.stderr_is_terminal() {
+            ProgressLines::Shown
+        } else {
+            ProgressLines::Hidden
+        }
     }
 
     async fn to_sink(
@@ -146,22 +189,33 @@ impl Run<'_> {
         open: impl FnOnce() -> Result<Box<dyn Write + Send>>,
     ) -> Outcome {
         let started = async {
-            let planned = execution::plan(&self.session.engine, statement, self.options, self.interrupt).await?;
+            let planned = execution::plan(
+                &self.session.engine,
+                statement,
+                self.options,
+                self.interrupt,
+            )
+            .await?;
             let schema = planned.schema();
             let execution = Execution::start(planned, statement, self.interrupt, sink.lines)?;
             Ok((schema, execution))
         };
         let (schema, mut execution) = match started.await {
             Ok(started) => started,
-            Err(error) => return Outcome { result: Err(error), work: None },
+            Err(error) => {
+                return Outcome {
+                    result: Err(error),
+                    work: None,
+                };
+            }
         };
         let written = async {
             let failed = |error| write_error(&sink.name, error);
             // The first batch is awaited before anything is written: most failures come before it, and then
             // there is no half result.
             let mut next = execution.next().await?;
-            let mut writer =
-                formats::writer(sink.format, schema, sink.target, sink.table, open()?).map_err(failed)?;
+            let mut writer = formats::writer(sink.format, schema, sink.target, sink.table, open()?)
+                .map_err(failed)?;
             let mut rows = 0;
             while let Some(batch) = next {
                 rows += batch.num_rows() as u64;
@@ -172,7 +226,10 @@ impl Run<'_> {
             Ok(rows)
         };
         let result = written.await;
-        Outcome { result, work: Some(execution.work_report()) }
+        Outcome {
+            result,
+            work: Some(execution.work_report()),
+        }
     }
 }
 
@@ -186,7 +243,11 @@ struct Sink {
 
 /// Table layout for the standard output: as wide as the terminal, or as its content in a pipe.
 pub fn table_options(max_rows: usize, printer: Printer) -> TableOptions {
-    let width = if printer.stdout_is_terminal() { Table::new().width() } else { None };
+    let width = if printer.stdout_is_terminal() {
+        Table::new().width()
+    } else {
+        None
+    };
     TableOptions { max_rows, width }
 }
 
@@ -194,13 +255,17 @@ pub fn table_options(max_rows: usize, printer: Printer) -> TableOptions {
 pub fn write_error(target: &str, error: WriteError) -> CliError {
     match error {
         WriteError::Io(error) => CliError::output(target, &error),
-        WriteError::Unsupported(message) => CliError::Output { target: target.to_owned(), message },
+        WriteError::Unsupported(message) => CliError::Output {
+            target: target.to_owned(),
+            message,
+        },
     }
 }
 
 /// The work report as one JSON object on one line of the standard error; a contract.
 fn print_work(report: &WorkReport, printer: Printer) -> Result<()> {
-    let text = serde_json::to_string(report).map_err(|error| CliError::failed(error.to_string(), ""))?;
+    let text =
+        serde_json::to_string(report).map_err(|error| CliError::failed(error.to_string(), ""))?;
     printer.note(&text);
     Ok(())
 }

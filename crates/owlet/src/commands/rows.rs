@@ -23,7 +23,10 @@ pub struct Rows {
 impl Rows {
     /// No rows yet.
     pub fn new(columns: &'static [&'static str]) -> Self {
-        Self { columns, rows: Vec::new() }
+        Self {
+            columns,
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; it must have one value for each column.
@@ -34,22 +37,40 @@ impl Rows {
 
     /// Writes all rows to the standard output: a table on a terminal, CSV in a pipe, or the wanted format.
     pub fn print(&self, format: Option<Format>, printer: Printer) -> Result<()> {
-        let format = format.unwrap_or(if printer.stdout_is_terminal() { Format::Table } else { Format::Csv });
-        let failed = |error: formats::WriteError| super::query::write_error("the standard output", error);
+        let format = format.unwrap_or(if printer.stdout_is_terminal() {
+            Format::Table
+        } else {
+            Format::Csv
+        });
+        let failed =
+            |error: formats::WriteError| super::query::write_error("the standard output", error);
         let batch = self.batch()?;
         let options = table_options(self.rows.len().max(1), printer);
-        let mut writer = formats::writer(format, batch.schema(), Target::Stream, options, output::standard_output())
-            .map_err(failed)?;
+        let mut writer = formats::writer(
+            format,
+            batch.schema(),
+            Target::Stream,
+            options,
+            output::standard_output(),
+        )
+        .map_err(failed)?;
         writer.write(&batch).map_err(failed)?;
         writer.finish().map_err(failed)
     }
 
     fn batch(&self) -> Result<RecordBatch> {
-        let fields: Vec<Field> = self.columns.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+        let fields: Vec<Field> = self
+            .columns
+            .iter()
+            .map(|name| Field::new(*name, DataType::Utf8, true))
+            .collect();
         let arrays: Vec<ArrayRef> = (0..self.columns.len())
             .map(|column| {
-                let values: StringArray =
-                    self.rows.iter().map(|row| row.get(column).and_then(Option::as_deref)).collect();
+                let values: StringArray = self
+                    .rows
+                    .iter()
+                    .map(|row| row.get(column).and_then(Option::as_deref))
+                    .collect();
                 Arc::new(values) as ArrayRef
             })
             .collect();

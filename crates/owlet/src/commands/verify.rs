@@ -1,10 +1,97 @@
-//! `owlet verify`.
-use super::Context;
-use crate::arguments::VerifyArguments;
-use crate::errors::{CliError, ExitStatus, Result};
+//! `owlet verify`: runs each statement with all pushdown and with none, and compares the answers.
 
-/// Runs the command.
+use std::path::PathBuf;
+
+use owlet_engine::{Pushdown, QueryOptions};
+
+use super::{Context, read_statements};
+use crate::arguments::VerifyArguments;
+use crate::comparison::{self, Answer, Difference, Verdict};
+use crate::errors::{ExitStatus, Result};
+use crate::execution::{self, Execution, ProgressLines};
+use crate::interrupt::Interrupt;
+use crate::session::Session;
+use crate::statements::Statement;
+use crate::units;
+
+const NAMES: [&str; 2] = ["with pushdown", "without pushdown"];
+
+/// Runs the command. Exit code 1 at the first difference.
 pub async fn run(arguments: VerifyArguments, context: &Context) -> Result<ExitStatus> {
-    let _ = (arguments, context);
-    Err(CliError::failed("not there yet", ""))
+    let statements = read_statements(&arguments.sql)?;
+    let session = context.session()?;
+    let options = session.query_options(&arguments.planning, &arguments.limits)?;
+    let interrupt = Interrupt::listen();
+    let lines =
+        if context.printer.stderr_is_terminal() { ProgressLines::Shown } else { ProgressLines::Hidden };
+    for statement in &statements {
+        let pushed = QueryOptions { pushdown: Pushdown::On, ..options.clone() };
+        let local = QueryOptions { pushdown: Pushdown::Off, ..options.clone() };
+        let (with, ordered) = answer(&session, statement, &pushed, &interrupt, lines).await?;
+        let (without, _) = answer(&session, statement, &local, &interrupt, lines).await?;
+        let place = place(statement, statements.len());
+        match comparison::compare(&with, &without, NAMES, ordered)? {
+            Verdict::Equal => {
+                let order = if ordered { ", in order" } else { "" };
+                let rows = units::counted(with.rows(), "row");
+                context.printer.result(&format!("same{place}: {rows}{order}\n"))?;
+            }
+            Verdict::EqualUpToRounding(rows) => {
+                let all = units::counted(with.rows(), "row");
+                let rows = units::counted(rows, "row");
+                context.printer.result(&format!("same{place}: {all}; floats of {rows} differ in their last digits\n"))?;
+            }
+            Verdict::Different(difference) => {
+                context.printer.result(&report(&place, &difference))?;
+                return Ok(ExitStatus::Failure);
+            }
+        }
+    }
+    Ok(ExitStatus::Success)
+}
+
+async fn answer(
+    session: &Session,
+    statement: &Statement,
+    options: &QueryOptions,
+    interrupt: &Interrupt,
+    lines: ProgressLines,
+) -> Result<(Answer, bool)> {
+    let planned = execution::plan(&session.engine, statement, options, interrupt).await?;
+    let ordered = planned.is_ordered();
+    let mut answer = Answer::new(planned.schema(), &spool_folder(session))?;
+    let mut execution = Execution::start(planned, statement, interrupt, lines)?;
+    while let Some(batch) = execution.next().await? {
+        answer.add(&batch)?;
+    }
+    answer.finish()?;
+    Ok((answer, ordered))
+}
+
+fn spool_folder(session: &Session) -> PathBuf {
+    match &session.config.engine.spill_dir {
+        Some(folder) => session.config.path(folder),
+        None => std::env::temp_dir(),
+    }
+}
+
+fn place(statement: &Statement, statements: usize) -> String {
+    if statements > 1 { format!(" (line {})", statement.line) } else { String::new() }
+}
+
+fn report(place: &str, difference: &Difference) -> String {
+    let (what, details, hint) = match difference {
+        Difference::Columns(details) => ("the columns differ", details, ""),
+        Difference::Rows(details) => {
+            let hint = "a statement with LIMIT but no complete ORDER BY, or over data that changes meanwhile, \
+                        has more than one right answer; anything else is a bug in Owlet: please report it";
+            ("the rows differ", details, hint)
+        }
+        Difference::Order(details) => {
+            let hint = "rows that are equal in all ORDER BY keys may come in any order: add a unique key to ORDER BY";
+            ("the rows are the same but their order differs", details, hint)
+        }
+    };
+    let hint = if hint.is_empty() { String::new() } else { format!("hint: {hint}\n") };
+    format!("different{place}: {what}\n{details}\n{hint}")
 }

@@ -50,7 +50,10 @@ impl<'text> Document<'text> {
         folder: &Path,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(), ConfigError> {
-        let sources = Sources { folder, environment };
+        let sources = Sources {
+            folder,
+            environment,
+        };
         let mut problems = Vec::new();
         for (_, value) in self.root.get_mut().iter_mut() {
             interpolate_value(value, &sources, &self.places, &mut problems);
@@ -66,13 +69,22 @@ impl<'text> Document<'text> {
 
 impl Places {
     fn new(file: &Path, text: &str) -> Self {
-        let line_starts =
-            std::iter::once(0).chain(text.match_indices('\n').map(|(offset, _)| offset + 1)).collect();
-        Self { file: file.to_owned(), line_starts }
+        let line_starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(offset, _)| offset + 1))
+            .collect();
+        Self {
+            file: file.to_owned(),
+            line_starts,
+        }
     }
 
     /// A problem at a byte offset.
-    pub fn problem(&self, offset: usize, message: impl Into<String>, hint: impl Into<String>) -> Problem {
+    pub fn problem(
+        &self,
+        offset: usize,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Problem {
         Problem {
             file: self.file.clone(),
             line: self.line_starts.partition_point(|start| *start <= offset),
@@ -82,8 +94,15 @@ impl Places {
     }
 
     /// An error of one problem.
-    pub fn invalid(&self, offset: usize, message: impl Into<String>, hint: impl Into<String>) -> ConfigError {
-        ConfigError::Invalid { problems: vec![self.problem(offset, message, hint)] }
+    pub fn invalid(
+        &self,
+        offset: usize,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError::Invalid {
+            problems: vec![self.problem(offset, message, hint)],
+        }
     }
 
     /// An error of all problems, in the order of the file.
@@ -96,7 +115,11 @@ impl Places {
     }
 
     /// Reads a table as `T`; an unknown key or a wrong type is a problem. `name` is how people call the table.
-    pub fn read<T: DeserializeOwned>(&self, name: &str, table: Spanned<DeValue<'_>>) -> Result<T, Problem> {
+    pub fn read<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        table: Spanned<DeValue<'_>>,
+    ) -> Result<T, Problem> {
         let span = table.span();
         if !table.get_ref().is_table() {
             return Err(self.problem(span.start, format!("[{name}] must be a table"), ""));
@@ -140,14 +163,20 @@ pub fn nearest<'a>(word: &str, candidates: &'a [String]) -> Option<&'a str> {
     candidates
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 3) && *distance < candidate.len())
+        .filter(|(distance, candidate)| {
+            *distance <= 2.max(candidate.len() / 3) && *distance < candidate.len()
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate.as_str())
 }
 
 /// Takes serde's message for an unknown key apart: the key, and the keys the type knows.
 fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
-    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    let mut quoted = message
+        .strip_prefix("unknown field ")?
+        .split('`')
+        .skip(1)
+        .step_by(2);
     let key = quoted.next()?.to_owned();
     Some((key, quoted.map(ToOwned::to_owned).collect()))
 }
@@ -160,20 +189,26 @@ fn interpolate_value(
 ) {
     let offset = value.span().start;
     match value.get_mut() {
-        DeValue::String(text) if text.contains("${") => match interpolate::interpolate(text, sources) {
-            Ok(replaced) => *text = Cow::Owned(replaced),
-            Err(missing) => problems.extend(missing.into_iter().map(|missing| match missing {
-                Missing::Variable(name) => places.problem(
-                    offset,
-                    format!("environment variable {name} is not set"),
-                    format!("set it, or give a default: ${{{name}:-…}}"),
-                ),
-                Missing::File(path, reason) => {
-                    places.problem(offset, format!("cannot read {}: {reason}", path.display()), "")
-                }
-                Missing::Malformed(message) => places.problem(offset, message, "write `$${` for a plain `${`"),
-            })),
-        },
+        DeValue::String(text) if text.contains("${") => {
+            match interpolate::interpolate(text, sources) {
+                Ok(replaced) => *text = Cow::Owned(replaced),
+                Err(missing) => problems.extend(missing.into_iter().map(|missing| match missing {
+                    Missing::Variable(name) => places.problem(
+                        offset,
+                        format!("environment variable {name} is not set"),
+                        format!("set it, or give a default: ${{{name}:-…}}"),
+                    ),
+                    Missing::File(path, reason) => places.problem(
+                        offset,
+                        format!("cannot read {}: {reason}", path.display()),
+                        "",
+                    ),
+                    Missing::Malformed(message) => {
+                        places.problem(offset, message, "write `$${` for a plain `${`")
+                    }
+                })),
+            }
+        }
         DeValue::Array(items) => {
             for item in items.iter_mut() {
                 interpolate_value(item, sources, places, problems);

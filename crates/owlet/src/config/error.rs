@@ -50,7 +50,9 @@ impl ConfigError {
         match self {
             Self::Missing { .. } => {
                 let _ = writeln!(text, "error: {self}");
-                text.push_str("hint: check --config and OWLET_CONFIG, or write one with `owlet init`\n");
+                text.push_str(
+                    "hint: check --config and OWLET_CONFIG, or write one with `owlet init`\n",
+                );
             }
             Self::Unreadable { .. } => {
                 let _ = writeln!(text, "error: {self}");
@@ -70,10 +72,20 @@ impl ConfigError {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}:{}: {}", self.file.display(), self.line, self.message)
+        write!(
+            formatter,
+            "{}:{}: {}",
+            self.file.display(),
+            self.line,
+            self.message
+        )
     }
 }
 
 fn list(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }

@@ -48,7 +48,11 @@ pub fn interpolate(text: &str, sources: &Sources<'_>) -> Result<String, Vec<Miss
         rest = &reference[length + 1..];
     }
     result.push_str(rest);
-    if missing.is_empty() { Ok(result) } else { Err(missing) }
+    if missing.is_empty() {
+        Ok(result)
+    } else {
+        Err(missing)
+    }
 }
 
 fn resolve(reference: &str, sources: &Sources<'_>) -> Result<String, Missing> {
@@ -59,18 +63,27 @@ fn resolve(reference: &str, sources: &Sources<'_>) -> Result<String, Missing> {
         Some((name, default)) => (name, Some(default)),
         None => (reference, None),
     };
-    if name.is_empty() || !name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_') {
-        return Err(Missing::Malformed(format!("`${{{reference}}}` is no variable reference")));
+    if name.is_empty()
+        || !name
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || character == '_')
+    {
+        return Err(Missing::Malformed(format!(
+            "`${{{reference}}}` is no variable reference"
+        )));
     }
     match (sources.environment)(name) {
         Some(value) if !(value.is_empty() && default.is_some()) => Ok(value),
-        _ => default.map(ToOwned::to_owned).ok_or_else(|| Missing::Variable(name.to_owned())),
+        _ => default
+            .map(ToOwned::to_owned)
+            .ok_or_else(|| Missing::Variable(name.to_owned())),
     }
 }
 
 /// Files that hold secrets usually end with a newline that is not part of it.
 fn read_secret(path: &Path) -> Result<String, Missing> {
-    let text = std::fs::read_to_string(path).map_err(|error| Missing::File(path.to_owned(), error.to_string()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Missing::File(path.to_owned(), error.to_string()))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
@@ -89,12 +102,21 @@ mod tests {
     }
 
     fn run(text: &str) -> Result<String, Vec<Missing>> {
-        interpolate(text, &Sources { folder: Path::new(""), environment: &environment })
+        interpolate(
+            text,
+            &Sources {
+                folder: Path::new(""),
+                environment: &environment,
+            },
+        )
     }
 
     #[test]
     fn replaces_variables_and_defaults() {
-        assert_eq!(run("a ${USER} b ${NO:-x:y} ${EMPTY:-z}${EMPTY}").as_deref(), Ok("a owl b x:y z"));
+        assert_eq!(
+            run("a ${USER} b ${NO:-x:y} ${EMPTY:-z}${EMPTY}").as_deref(),
+            Ok("a owl b x:y z")
+        );
     }
 
     #[test]
@@ -111,13 +133,21 @@ mod tests {
     fn all_missing_names_come_at_once() {
         assert_eq!(
             run("${ONE}${USER}${TWO}"),
-            Err(vec![Missing::Variable("ONE".to_owned()), Missing::Variable("TWO".to_owned())])
+            Err(vec![
+                Missing::Variable("ONE".to_owned()),
+                Missing::Variable("TWO".to_owned())
+            ])
         );
     }
 
     #[test]
     fn malformed_references_are_told() {
-        assert!(matches!(run("${USER").as_deref(), Err([Missing::Malformed(_)])));
-        assert!(matches!(run("${a b}").as_deref(), Err([Missing::Malformed(_)])));
+        for malformed in ["${USER", "${a b}", "${}"] {
+            let missing = run(malformed).expect_err("malformed");
+            assert!(
+                matches!(missing.as_slice(), [Missing::Malformed(_)]),
+                "{malformed}"
+            );
+        }
     }
 }

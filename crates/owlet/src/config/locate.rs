@@ -19,5 +19,8 @@ pub fn locate(source: &ConfigSource) -> Result<Option<PathBuf>, ConfigError> {
 }
 
 fn nearest(folder: &Path) -> Option<PathBuf> {
-    folder.ancestors().map(|folder| folder.join(FILE_NAME)).find(|file| file.is_file())
+    folder
+        .ancestors()
+        .map(|folder| folder.join(FILE_NAME))
+        .find(|file| file.is_file())
 }

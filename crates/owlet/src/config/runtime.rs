@@ -14,16 +14,23 @@ use super::settings::{CatalogSettings, CsvSettings, ObjectSettings};
 pub fn engine(config: &Config) -> Result<Engine, EngineError> {
     let mut builder = Engine::builder(EngineConfig {
         memory_limit: config.engine.memory_limit.map(|size| size.0),
-        spill_dir: config.engine.spill_dir.as_ref().map(|folder| config.path(folder)),
+        spill_dir: config
+            .engine
+            .spill_dir
+            .as_ref()
+            .map(|folder| config.path(folder)),
         target_partitions: config.engine.target_partitions,
     });
     for catalog in &config.catalogs {
         let source = match &catalog.settings {
             CatalogSettings::Object(settings) => {
-                let connector = ObjectConnector::new(&catalog.name, object_options(config, settings))?;
+                let connector =
+                    ObjectConnector::new(&catalog.name, object_options(config, settings))?;
                 Source::Object(Arc::new(connector))
             }
-            CatalogSettings::Postgres(_) | CatalogSettings::Sqlite(_) | CatalogSettings::DynamoDb(_) => {
+            CatalogSettings::Postgres(_)
+            | CatalogSettings::Sqlite(_)
+            | CatalogSettings::DynamoDb(_) => {
                 return Err(EngineError::from(ConnectorError::Configuration {
                     catalog: catalog.name.clone(),
                     message: "this connector is not in this version of Owlet".to_owned(),
@@ -48,9 +55,18 @@ fn object_options(config: &Config, settings: &ObjectSettings) -> ObjectOptions {
         endpoint: settings.endpoint.clone(),
         allow_http: settings.allow_http,
         profile: settings.profile.clone(),
-        access_key_id: settings.access_key_id.as_ref().map(|secret| secret.expose().to_owned()),
-        secret_access_key: settings.secret_access_key.as_ref().map(|secret| secret.expose().to_owned()),
-        session_token: settings.session_token.as_ref().map(|secret| secret.expose().to_owned()),
+        access_key_id: settings
+            .access_key_id
+            .as_ref()
+            .map(|secret| secret.expose().to_owned()),
+        secret_access_key: settings
+            .secret_access_key
+            .as_ref()
+            .map(|secret| secret.expose().to_owned()),
+        session_token: settings
+            .session_token
+            .as_ref()
+            .map(|secret| secret.expose().to_owned()),
         credential_source: None,
         csv: csv_options(&settings.csv),
         partition_types: settings.partition_types.clone(),
@@ -73,7 +89,10 @@ fn object_options(config: &Config, settings: &ObjectSettings) -> ObjectOptions {
 
 /// A path as text keeps its final `/`, which a path alone would lose.
 fn folder_text(config: &Config, location: &str) -> String {
-    let mut text = config.path(std::path::Path::new(location)).to_string_lossy().into_owned();
+    let mut text = config
+        .path(std::path::Path::new(location))
+        .to_string_lossy()
+        .into_owned();
     if location.ends_with('/') && !text.ends_with('/') {
         text.push('/');
     }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::Spanned;
 use toml::de::DeValue;
 
 use super::document::{self, Document, Entry, Places};
@@ -70,18 +69,62 @@ pub enum CatalogSettings {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresSettings {
-    /// Where and as whom: postgres://user:password@host:port/db.
+    /// Where and as whom: postgres://user:password@host:port/db, with libpq's URL parameters.
     pub url: Secret,
-    /// The password, where it is not part of the URL, e.g. "${PGPASSWORD}" or "${file:/run/secrets/pg}".
+    /// The password, where it is not part of the URL, e.g. "${file:/run/secrets/pg}". Wins over password_file,
+    /// the URL and PGPASSWORD.
     pub password: Option<Secret>,
-    /// TLS: disable, allow, prefer, require, verify-ca or verify-full. Without it the URL's, else prefer.
-    pub sslmode: Option<String>,
+    /// File whose first line is the password; read again for every connection, so a rotated secret is found.
+    pub password_file: Option<PathBuf>,
+    /// TLS. Without it the URL's, else verify-full, or prefer for this machine.
+    pub sslmode: Option<SslMode>,
     /// File with the certificate authorities to trust, in PEM form; without it the system's.
-    pub sslrootcert: Option<PathBuf>,
-    /// The server cancels statements that run longer, e.g. "5m".
+    pub ca_file: Option<PathBuf>,
+    /// The server cancels statements that run longer, e.g. "5m"; without it the server's own limit holds.
     pub statement_timeout: Option<Period>,
-    /// Connections Owlet opens at most.
+    /// Connections Owlet opens at most (8 without it).
     pub max_connections: Option<usize>,
+    /// Name shown in pg_stat_activity ("owlet" without it).
+    pub application_name: Option<String>,
+    /// Time to establish a connection ("10s" without it).
+    pub connect_timeout: Option<Period>,
+    /// How long table metadata may be reused ("60s" without it).
+    pub metadata_ttl: Option<Period>,
+    /// Scale of numeric columns declared without precision (18 without it).
+    pub numeric_scale: Option<u8>,
+    /// What becomes of infinite dates and other values Arrow cannot hold: an error without it.
+    pub infinity: Option<Infinity>,
+    /// Where functions of your own views look for unqualified names ("pg_catalog" without it).
+    pub search_path: Option<String>,
+}
+
+/// How much TLS a connection needs; libpq's meanings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// Never TLS.
+    Disable,
+    /// TLS without verification if the server offers it.
+    #[serde(alias = "allow")]
+    Prefer,
+    /// TLS always.
+    Require,
+    /// TLS with a certificate of a trusted authority.
+    VerifyCa,
+    /// TLS with a certificate of a trusted authority for this host name.
+    VerifyFull,
+}
+
+/// What becomes of values Arrow's types cannot hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Infinity {
+    /// The query fails and names the column.
+    Error,
+    /// They become NULL.
+    Null,
+    /// They become the nearest value that fits.
+    Clamp,
 }
 
 /// An SQLite database file; its only schema is main.
@@ -110,6 +153,80 @@ pub struct DynamoDbSettings {
     pub session_token: Option<Secret>,
     /// Database file of an embedded DynamoDB, started in this process when a query needs it (`owlet demo`).
     pub embedded: Option<PathBuf>,
+    /// Read consistency; eventual without it, at half the price.
+    pub consistency: Option<Consistency>,
+    /// Items looked at to infer the columns of a table (1000 without it).
+    pub sample_items: Option<u64>,
+    /// Read capacity units the inference of one table may cost (500 without it).
+    pub sample_max_rcu: Option<f64>,
+    /// Read capacity units a second over all queries of this catalog; unlimited without it.
+    pub max_rcu_per_second: Option<f64>,
+    /// Segments of a parallel scan; decided by the table's size without it.
+    pub segments: Option<u32>,
+    /// TOML file of column types that take precedence over inference (`owlet schema infer --write`).
+    pub schema_overrides: Option<PathBuf>,
+    /// Folder where inferred schemas survive restarts; kept in memory only without it.
+    pub cache_dir: Option<PathBuf>,
+    /// How long a table's description is used ("5m" without it).
+    pub metadata_ttl: Option<Period>,
+    /// How long inferred columns are used ("24h" without it).
+    pub schema_ttl: Option<Period>,
+    /// What happens to a value that does not fit its column; an error without it.
+    pub on_type_mismatch: Option<OnTypeMismatch>,
+    /// Type of columns whose numbers are not all 64-bit integers; decimal without it.
+    pub numbers: Option<Numbers>,
+    /// Whether tables may be scanned whole; allow without it.
+    pub scan: Option<ScanPolicy>,
+    /// Times a request is repeated after a server error or a broken connection (8 without it).
+    pub max_retries: Option<u32>,
+    /// How long one request waits for a throttled table ("15m" without it).
+    pub throttle_patience: Option<Period>,
+    /// Time to establish a connection ("5s" without it).
+    pub connect_timeout: Option<Period>,
+    /// Time without a byte of the answer ("30s" without it).
+    pub read_timeout: Option<Period>,
+}
+
+/// Read consistency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// Half the price; an answer may miss the last moments' writes.
+    Eventual,
+    /// Every write that was acknowledged before the read.
+    Strong,
+}
+
+/// What happens to a value that does not fit its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnTypeMismatch {
+    /// The query fails and names table, key and attribute.
+    Error,
+    /// It becomes NULL.
+    Null,
+}
+
+/// How columns of numbers that are not all 64-bit integers are typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Numbers {
+    /// Exact where it fits.
+    Decimal,
+    /// The nearest binary number.
+    Double,
+    /// The exact number as text.
+    Text,
+}
+
+/// Whether a query without a usable key may read a whole table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScanPolicy {
+    /// Scans are ordinary.
+    Allow,
+    /// A query that would need one is refused.
+    Deny,
 }
 
 /// A folder or bucket prefix; each file or folder directly below it is a table of the schema default.
@@ -221,7 +338,11 @@ fn resolve_catalogs(
     problems: &mut Vec<Problem>,
 ) {
     let DeValue::Table(table) = entry.value.into_inner() else {
-        problems.push(places.problem(entry.offset, "`catalog` must be a table", "write [catalog.NAME]"));
+        problems.push(places.problem(
+            entry.offset,
+            "`catalog` must be a table",
+            "write [catalog.NAME]",
+        ));
         return;
     };
     for entry in document::entries(table) {
@@ -237,7 +358,11 @@ fn resolve_catalogs(
     }
 }
 
-fn check_catalog_name(places: &Places, entry: &Entry<'_>, catalogs: &[Catalog]) -> Result<(), Problem> {
+fn check_catalog_name(
+    places: &Places,
+    entry: &Entry<'_>,
+    catalogs: &[Catalog],
+) -> Result<(), Problem> {
     let name = entry.key.to_lowercase();
     if name.is_empty() || name.contains(|character: char| character == '.' || character == '"') {
         let message = format!("`{}` cannot be a catalog name", entry.key);
@@ -263,15 +388,24 @@ fn resolve_catalog(places: &Places, entry: Entry<'_>) -> Result<CatalogSettings,
     };
     let offset = connector.span().start;
     let DeValue::String(word) = connector.get_ref() else {
-        return Err(places.problem(offset, format!("[{table_name}] connector must be text"), all_words()));
+        return Err(places.problem(
+            offset,
+            format!("[{table_name}] connector must be text"),
+            all_words(),
+        ));
     };
     match word.as_ref() {
-        "postgres" => places.read(&table_name, value).map(CatalogSettings::Postgres),
+        "postgres" => places
+            .read(&table_name, value)
+            .map(CatalogSettings::Postgres),
         "sqlite" => places.read(&table_name, value).map(CatalogSettings::Sqlite),
-        "dynamodb" => places.read(&table_name, value).map(CatalogSettings::DynamoDb),
+        "dynamodb" => places
+            .read(&table_name, value)
+            .map(CatalogSettings::DynamoDb),
         "object" => places.read(&table_name, value).map(CatalogSettings::Object),
         later if LATER_CONNECTORS.contains(&later) => {
-            let message = format!("[{table_name}] connector \"{later}\" is not in this version of Owlet");
+            let message =
+                format!("[{table_name}] connector \"{later}\" is not in this version of Owlet");
             Err(places.problem(offset, message, all_words()))
         }
         other => {
@@ -280,13 +414,21 @@ fn resolve_catalog(places: &Places, entry: Entry<'_>) -> Result<CatalogSettings,
                 Some(suggestion) => format!("did you mean \"{suggestion}\"?"),
                 None => all_words(),
             };
-            Err(places.problem(offset, format!("[{table_name}] unknown connector \"{other}\""), hint))
+            Err(places.problem(
+                offset,
+                format!("[{table_name}] unknown connector \"{other}\""),
+                hint,
+            ))
         }
     }
 }
 
 fn quoted(words: &[&str]) -> String {
-    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+    words
+        .iter()
+        .map(|word| format!("\"{word}\""))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl Config {
@@ -337,7 +479,10 @@ fn with_connector(word: &str, mut schema: serde_json::Value) -> serde_json::Valu
     strip_root_keys(&mut schema);
     schema["title"] = word.into();
     schema["properties"]["connector"] = serde_json::json!({ "const": word });
-    match schema.get_mut("required").and_then(|required| required.as_array_mut()) {
+    match schema
+        .get_mut("required")
+        .and_then(|required| required.as_array_mut())
+    {
         Some(required) => required.insert(0, "connector".into()),
         None => schema["required"] = serde_json::json!(["connector"]),
     }

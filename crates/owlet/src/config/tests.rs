@@ -49,14 +49,24 @@ fn a_whole_file() {
         "#,
     )
     .expect("valid");
-    assert_eq!(config.engine.memory_limit, Some(crate::units::ByteSize(512_000_000)));
+    assert_eq!(
+        config.engine.memory_limit,
+        Some(crate::units::ByteSize(512_000_000))
+    );
     assert_eq!(config.engine.target_partitions, Some(4));
-    let names: Vec<&str> = config.catalogs.iter().map(|catalog| catalog.name.as_str()).collect();
+    let names: Vec<&str> = config
+        .catalogs
+        .iter()
+        .map(|catalog| catalog.name.as_str())
+        .collect();
     assert_eq!(names, ["rds", "files", "app", "dynamo"]);
     let CatalogSettings::Postgres(postgres) = &config.catalogs[0].settings else {
         panic!("not postgres")
     };
-    assert_eq!(postgres.url.expose(), "postgres://owl:hunter2@db.example.com:5432/shop");
+    assert_eq!(
+        postgres.url.expose(),
+        "postgres://owl:hunter2@db.example.com:5432/shop"
+    );
     assert_eq!(config.path(Path::new("app.db")), Path::new("folder/app.db"));
     assert_eq!(config.path(Path::new("/app.db")), Path::new("/app.db"));
 }
@@ -64,20 +74,25 @@ fn a_whole_file() {
 #[test]
 fn secrets_are_never_printed() {
     let config =
-        read("[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://u:${PGPASSWORD}@h/d\"").expect("valid");
+        read("[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://u:${PGPASSWORD}@h/d\"")
+            .expect("valid");
     assert!(!format!("{config:?}").contains("hunter2"));
-    let wrong_type = report("[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://h/d\"\npassword = 4711");
+    let wrong_type =
+        report("[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://h/d\"\npassword = 4711");
     assert!(!wrong_type.contains("4711"), "{wrong_type}");
 }
 
 #[test]
 fn what_a_variable_holds_cannot_become_structure() {
-    let config =
-        read("[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://u@h/${TRICK}\"").expect("valid");
+    let config = read("[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://u@h/${TRICK}\"")
+        .expect("valid");
     let CatalogSettings::Postgres(postgres) = &config.catalogs[0].settings else {
         panic!("not postgres")
     };
-    assert_eq!(postgres.url.expose(), "postgres://u@h/x\"\nconnector = \"sqlite");
+    assert_eq!(
+        postgres.url.expose(),
+        "postgres://u@h/x\"\nconnector = \"sqlite"
+    );
 }
 
 #[test]
@@ -120,9 +135,13 @@ fn problems_name_line_and_remedy() {
 #[test]
 fn connectors_of_later_versions_are_told_so() {
     for word in ["mysql", "lambda", "glue"] {
-        let report = report(&format!("[catalog.a]\nconnector = \"{word}\"\nurl = \"x\"\n"));
+        let report = report(&format!(
+            "[catalog.a]\nconnector = \"{word}\"\nurl = \"x\"\n"
+        ));
         assert!(
-            report.contains(&format!("connector \"{word}\" is not in this version of Owlet")),
+            report.contains(&format!(
+                "connector \"{word}\" is not in this version of Owlet"
+            )),
             "{report}"
         );
     }
@@ -158,7 +177,10 @@ fn secrets_come_from_files() {
     let CatalogSettings::Postgres(postgres) = &config.catalogs[0].settings else {
         panic!("not postgres")
     };
-    assert_eq!(postgres.password.as_ref().map(|password| password.expose()), Some("from file"));
+    assert_eq!(
+        postgres.password.as_ref().map(|password| password.expose()),
+        Some("from file")
+    );
 }
 
 #[test]
@@ -166,22 +188,41 @@ fn the_nearest_file_upwards_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let below = folder.path().join("a/b");
     std::fs::create_dir_all(&below).expect("created");
-    std::fs::write(folder.path().join("owlet.toml"), "[engine]\ntarget_partitions = 3\n").expect("written");
-    let config = load(&ConfigSource { file: None, folder: below.clone() }).expect("valid");
+    std::fs::write(
+        folder.path().join("owlet.toml"),
+        "[engine]\ntarget_partitions = 3\n",
+    )
+    .expect("written");
+    let config = load(&ConfigSource {
+        file: None,
+        folder: below.clone(),
+    })
+    .expect("valid");
     assert_eq!(config.engine.target_partitions, Some(3));
-    let named = ConfigSource { file: Some(below.join("none.toml")), folder: below };
+    let named = ConfigSource {
+        file: Some(below.join("none.toml")),
+        folder: below,
+    };
     assert!(matches!(load(&named), Err(ConfigError::Missing { .. })));
 }
 
 #[test]
 fn the_json_schema_knows_every_connector() {
     let schema = json_schema();
-    let catalogs = schema["properties"]["catalog"]["additionalProperties"]["oneOf"].as_array().expect("a list");
+    let catalogs = schema["properties"]["catalog"]["additionalProperties"]["oneOf"]
+        .as_array()
+        .expect("a list");
     let words: Vec<&str> = catalogs
         .iter()
         .filter_map(|catalog| catalog["properties"]["connector"]["const"].as_str())
         .collect();
     assert_eq!(words, ["postgres", "sqlite", "dynamodb", "object"]);
-    assert_eq!(catalogs[1]["required"], serde_json::json!(["connector", "path"]));
-    assert_eq!(catalogs[1]["additionalProperties"], serde_json::json!(false));
+    assert_eq!(
+        catalogs[1]["required"],
+        serde_json::json!(["connector", "path"])
+    );
+    assert_eq!(
+        catalogs[1]["additionalProperties"],
+        serde_json::json!(false)
+    );
 }

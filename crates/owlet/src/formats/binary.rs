@@ -7,7 +7,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -50,7 +50,10 @@ impl<'a> ParquetWriter<'a> {
             .set_created_by(concat!("owlet ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
         let writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties))?;
-        Ok(Self { schema, writer: Some(writer) })
+        Ok(Self {
+            schema,
+            writer: Some(writer),
+        })
     }
 }
 
@@ -69,8 +72,7 @@ impl ResultWriter for ParquetWriter<'_> {
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        let batch = with_schema(columns, batch.num_rows(), &self.schema)?;
         if let Some(writer) = &mut self.writer {
             writer.write(&batch)?;
             if writer.in_progress_size() > ROW_GROUP_BYTES {
@@ -88,6 +90,20 @@ impl ResultWriter for ParquetWriter<'_> {
     }
 }
 
+/// A batch under the names of the file.
+fn with_schema(
+    columns: Vec<ArrayRef>,
+    rows: usize,
+    schema: &SchemaRef,
+) -> Result<RecordBatch, WriteError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
+}
+
 /// The Parquet writer has no encoding for these types; they are written as text, which is exact.
 fn parquet_can_hold(data_type: &DataType) -> bool {
     match data_type {
@@ -96,11 +112,15 @@ fn parquet_can_hold(data_type: &DataType) -> bool {
         | DataType::RunEndEncoded(_, _)
         | DataType::ListView(_)
         | DataType::LargeListView(_) => false,
-        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) | DataType::Map(field, _) => {
-            parquet_can_hold(field.data_type())
-        }
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::Map(field, _) => parquet_can_hold(field.data_type()),
         DataType::Struct(fields) => {
-            !fields.is_empty() && fields.iter().all(|field| parquet_can_hold(field.data_type()))
+            !fields.is_empty()
+                && fields
+                    .iter()
+                    .all(|field| parquet_can_hold(field.data_type()))
         }
         DataType::Dictionary(_, value) => parquet_can_hold(value),
         _ => true,
@@ -124,7 +144,11 @@ impl<'a> ArrowStreamWriter<'a> {
 
 impl ResultWriter for ArrowStreamWriter<'_> {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
-        self.writer.write(&batch.clone().with_schema(Arc::clone(&self.schema))?)?;
+        self.writer.write(&with_schema(
+            batch.columns().to_vec(),
+            batch.num_rows(),
+            &self.schema,
+        )?)?;
         self.writer.flush()?;
         Ok(())
     }
@@ -146,7 +170,8 @@ impl<'a> ArrowFileWriter<'a> {
     /// Writes the file's head.
     pub fn new(schema: &SchemaRef, out: Out<'a>) -> Result<Self, WriteError> {
         let schema = names::unique_schema(schema);
-        let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
+        let options =
+            IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD))?;
         let writer = FileWriter::try_new_with_options(out, &schema, options)?;
         Ok(Self { schema, writer })
     }
@@ -154,7 +179,11 @@ impl<'a> ArrowFileWriter<'a> {
 
 impl ResultWriter for ArrowFileWriter<'_> {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
-        self.writer.write(&batch.clone().with_schema(Arc::clone(&self.schema))?)?;
+        self.writer.write(&with_schema(
+            batch.columns().to_vec(),
+            batch.num_rows(),
+            &self.schema,
+        )?)?;
         Ok(())
     }
 

@@ -35,7 +35,11 @@ impl<'a> DelimitedWriter<'a> {
         Self::new(Dialect::Tsv, schema, out)
     }
 
-    fn new(dialect: Dialect, schema: &Schema, mut out: Box<dyn Write + Send + 'a>) -> Result<Self, WriteError> {
+    fn new(
+        dialect: Dialect,
+        schema: &Schema,
+        mut out: Box<dyn Write + Send + 'a>,
+    ) -> Result<Self, WriteError> {
         let mut line = Vec::new();
         for (index, field) in schema.fields().iter().enumerate() {
             if index > 0 {
@@ -108,7 +112,10 @@ impl Dialect {
 }
 
 fn write_csv_field(text: &[u8], line: &mut Vec<u8>) {
-    let needs_quotes = text.is_empty() || text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'));
+    let needs_quotes = text.is_empty()
+        || text
+            .iter()
+            .any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'));
     if !needs_quotes {
         line.extend_from_slice(text);
         return;

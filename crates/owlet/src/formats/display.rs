@@ -4,18 +4,19 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, FixedSizeListArray, GenericListArray, MapArray, OffsetSizeTrait,
-    PrimitiveArray, StructArray, UnionArray,
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeListArray, GenericListArray, MapArray,
+    OffsetSizeTrait, PrimitiveArray, StructArray, UnionArray,
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
-    ArrowDictionaryKeyType, ArrowPrimitiveType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type,
-    Decimal128Type, Decimal256Type, DecimalType, DurationMicrosecondType, DurationMillisecondType,
-    DurationNanosecondType, DurationSecondType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, RunEndIndexType,
+    ArrowDictionaryKeyType, ArrowPrimitiveType, DataType, Date32Type, Date64Type, Decimal32Type,
+    Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, DurationMicrosecondType,
+    DurationMillisecondType, DurationNanosecondType, DurationSecondType, Float16Type, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalDayTimeType,
+    IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, RunEndIndexType,
     Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
 use super::WriteError;
@@ -179,7 +180,9 @@ fn cell_writer<'a>(array: &'a dyn Array, notation: Notation) -> Result<CellWrite
             _ => run_end_encoded::<Int64Type>(array, notation)?,
         },
         other @ (DataType::ListView(_) | DataType::LargeListView(_)) => {
-            return Err(WriteError::Unsupported(format!("values of type {other} cannot be written")));
+            return Err(WriteError::Unsupported(format!(
+                "values of type {other} cannot be written"
+            )));
         }
     })
 }
@@ -200,7 +203,11 @@ where
 
 /// A float in the fewest digits that read back as the same value. JSON has no NaN and no infinity: they become
 /// strings rather than silent nulls.
-fn write_float<F: std::fmt::Debug + Into<f64> + Copy>(value: F, notation: Notation, out: &mut Vec<u8>) {
+fn write_float<F: std::fmt::Debug + Into<f64> + Copy>(
+    value: F,
+    notation: Notation,
+    out: &mut Vec<u8>,
+) {
     let wide: f64 = value.into();
     if wide.is_finite() {
         let _ = write!(out, "{value:?}");
@@ -245,11 +252,17 @@ fn hexadecimal<'a>(value: impl Fn(usize) -> &'a [u8] + 'a, notation: Notation) -
     })
 }
 
-fn decimal<T: DecimalType + ArrowPrimitiveType>(array: &dyn Array, scale: i8, notation: Notation) -> CellWriter<'_> {
+fn decimal<T: DecimalType + ArrowPrimitiveType>(
+    array: &dyn Array,
+    scale: i8,
+    notation: Notation,
+) -> CellWriter<'_> {
     let array = array.as_primitive::<T>();
     Box::new(move |row, out| {
         let digits = T::format_decimal(array.value(row), T::MAX_PRECISION, scale);
-        quoted(notation, out, |out| out.extend_from_slice(digits.as_bytes()));
+        quoted(notation, out, |out| {
+            out.extend_from_slice(digits.as_bytes())
+        });
     })
 }
 
@@ -262,7 +275,10 @@ where
     Box::new(|row| array.value(row).into())
 }
 
-fn date_or_time<'a>(array: &'a dyn Array, notation: Notation) -> Result<CellWriter<'a>, WriteError> {
+fn date_or_time<'a>(
+    array: &'a dyn Array,
+    notation: Notation,
+) -> Result<CellWriter<'a>, WriteError> {
     const MILLISECONDS_OF_DAY: i64 = 86_400_000;
     let (value, unit) = match array.data_type() {
         DataType::Date32 => (integers::<Date32Type>(array), None),
@@ -272,17 +288,26 @@ fn date_or_time<'a>(array: &'a dyn Array, notation: Notation) -> Result<CellWrit
                 Box::new(move |row| milliseconds(row).div_euclid(MILLISECONDS_OF_DAY));
             (days, None)
         }
-        DataType::Time32(TimeUnit::Second) => (integers::<Time32SecondType>(array), Some(TimeUnit::Second)),
-        DataType::Time32(TimeUnit::Millisecond) => {
-            (integers::<Time32MillisecondType>(array), Some(TimeUnit::Millisecond))
+        DataType::Time32(TimeUnit::Second) => {
+            (integers::<Time32SecondType>(array), Some(TimeUnit::Second))
         }
-        DataType::Time64(TimeUnit::Microsecond) => {
-            (integers::<Time64MicrosecondType>(array), Some(TimeUnit::Microsecond))
+        DataType::Time32(TimeUnit::Millisecond) => (
+            integers::<Time32MillisecondType>(array),
+            Some(TimeUnit::Millisecond),
+        ),
+        DataType::Time64(TimeUnit::Microsecond) => (
+            integers::<Time64MicrosecondType>(array),
+            Some(TimeUnit::Microsecond),
+        ),
+        DataType::Time64(TimeUnit::Nanosecond) => (
+            integers::<Time64NanosecondType>(array),
+            Some(TimeUnit::Nanosecond),
+        ),
+        other => {
+            return Err(WriteError::Unsupported(format!(
+                "values of type {other} cannot be written"
+            )));
         }
-        DataType::Time64(TimeUnit::Nanosecond) => {
-            (integers::<Time64NanosecondType>(array), Some(TimeUnit::Nanosecond))
-        }
-        other => return Err(WriteError::Unsupported(format!("values of type {other} cannot be written"))),
     };
     Ok(Box::new(move |row, out| {
         quoted(notation, out, |out| match unit {
@@ -310,7 +335,9 @@ fn timestamp<'a>(
         Notation::Json => Separator::T,
     };
     Ok(Box::new(move |row, out| {
-        quoted(notation, out, |out| temporal::write_timestamp(value(row), unit, &zone, separator, out));
+        quoted(notation, out, |out| {
+            temporal::write_timestamp(value(row), unit, &zone, separator, out)
+        });
     }))
 }
 
@@ -325,7 +352,9 @@ fn duration<'a>(array: &'a dyn Array, unit: TimeUnit, notation: Notation) -> Cel
     let nanoseconds_per_tick = 1_000_000_000 / temporal::ticks_per_second(unit);
     Box::new(move |row, out| {
         let nanoseconds = i128::from(value(row)) * i128::from(nanoseconds_per_tick);
-        quoted(notation, out, |out| write_days_and_time(0, nanoseconds, out));
+        quoted(notation, out, |out| {
+            write_days_and_time(0, nanoseconds, out)
+        });
     })
 }
 
@@ -341,14 +370,22 @@ fn interval<'a>(array: &'a dyn Array, unit: IntervalUnit, notation: Notation) ->
             let array = array.as_primitive::<IntervalDayTimeType>();
             Box::new(|row| {
                 let value = array.value(row);
-                (0, i64::from(value.days), i128::from(value.milliseconds) * 1_000_000)
+                (
+                    0,
+                    i64::from(value.days),
+                    i128::from(value.milliseconds) * 1_000_000,
+                )
             })
         }
         IntervalUnit::MonthDayNano => {
             let array = array.as_primitive::<IntervalMonthDayNanoType>();
             Box::new(|row| {
                 let value = array.value(row);
-                (value.months, i64::from(value.days), i128::from(value.nanoseconds))
+                (
+                    value.months,
+                    i64::from(value.days),
+                    i128::from(value.nanoseconds),
+                )
             })
         }
     };
@@ -389,7 +426,11 @@ fn list<O: OffsetSizeTrait>(array: &GenericListArray<O>) -> Result<CellWriter<'_
     let values = Encoder::new(array.values().as_ref(), Notation::Json)?;
     let offsets = array.value_offsets();
     Ok(Box::new(move |row, out| {
-        write_items(&values, offsets[row].as_usize()..offsets[row + 1].as_usize(), out);
+        write_items(
+            &values,
+            offsets[row].as_usize()..offsets[row + 1].as_usize(),
+            out,
+        );
     }))
 }
 
@@ -441,7 +482,8 @@ fn map(array: &MapArray) -> Result<CellWriter<'_>, WriteError> {
     let values = Encoder::new(array.values().as_ref(), Notation::Json)?;
     let offsets = array.value_offsets();
     Ok(Box::new(move |row, out| {
-        let range = usize::try_from(offsets[row]).unwrap_or_default()..usize::try_from(offsets[row + 1]).unwrap_or_default();
+        let range = usize::try_from(offsets[row]).unwrap_or_default()
+            ..usize::try_from(offsets[row + 1]).unwrap_or_default();
         let start = range.start;
         let mut key = Vec::new();
         out.push(b'{');
@@ -461,11 +503,16 @@ fn map(array: &MapArray) -> Result<CellWriter<'_>, WriteError> {
 
 fn union<'a>(array: &'a UnionArray, notation: Notation) -> Result<CellWriter<'a>, WriteError> {
     let DataType::Union(fields, _) = array.data_type() else {
-        return Err(WriteError::Unsupported("a union without fields cannot be written".to_owned()));
+        return Err(WriteError::Unsupported(
+            "a union without fields cannot be written".to_owned(),
+        ));
     };
     let mut children = Vec::new();
     for (type_id, _) in fields.iter() {
-        children.push((type_id, Encoder::new(array.child(type_id).as_ref(), notation)?));
+        children.push((
+            type_id,
+            Encoder::new(array.child(type_id).as_ref(), notation)?,
+        ));
     }
     Ok(Box::new(move |row, out| {
         let type_id = array.type_id(row);
@@ -497,10 +544,15 @@ fn run_end_encoded<'a, R: RunEndIndexType>(
     notation: Notation,
 ) -> Result<CellWriter<'a>, WriteError> {
     let Some(array) = array.as_any().downcast_ref::<arrow::array::RunArray<R>>() else {
-        return Err(WriteError::Unsupported(format!("values of type {} cannot be written", array.data_type())));
+        return Err(WriteError::Unsupported(format!(
+            "values of type {} cannot be written",
+            array.data_type()
+        )));
     };
     let values = Encoder::new(array.values().as_ref(), notation)?;
-    Ok(Box::new(move |row, out| values.write(array.get_physical_index(row), out)))
+    Ok(Box::new(move |row, out| {
+        values.write(array.get_physical_index(row), out)
+    }))
 }
 
 /// A column as text, for formats that cannot hold its type.

@@ -52,7 +52,12 @@ impl<'a> JsonWriter<'a> {
                 key
             })
             .collect();
-        Self { layout, keys, first: true, out }
+        Self {
+            layout,
+            keys,
+            first: true,
+            out,
+        }
     }
 
     fn separator(&mut self) -> &'static [u8] {
@@ -97,7 +102,8 @@ impl ResultWriter for JsonWriter<'_> {
 
     fn finish(&mut self) -> Result<(), WriteError> {
         if self.layout == Layout::Array {
-            self.out.write_all(if self.first { b"]\n" } else { b"\n]\n" })?;
+            self.out
+                .write_all(if self.first { b"]\n" } else { b"\n]\n" })?;
         }
         self.out.flush()?;
         Ok(())

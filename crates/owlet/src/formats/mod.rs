@@ -1,11 +1,11 @@
 //! Writes a stream of batches in a format, row by row, without ever holding the result.
 //! Must never know where the batches come from.
 
+mod binary;
 mod delimited;
 mod display;
 mod json;
 mod markdown;
-mod binary;
 mod names;
 mod table;
 mod temporal;

@@ -7,7 +7,11 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 
 /// The names with `_2`, `_3`, … behind those that have come before. Names that are unique stay as they are.
 pub fn unique(schema: &Schema) -> Vec<String> {
-    let mut taken: HashSet<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let mut taken: HashSet<String> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
     let mut seen = HashSet::new();
     schema
         .fields()

@@ -41,12 +41,23 @@ impl<'a> TableWriter<'a> {
             .fields()
             .iter()
             .map(|field| {
-                let alignment =
-                    if field.data_type().is_numeric() { CellAlignment::Right } else { CellAlignment::Left };
+                let alignment = if field.data_type().is_numeric() {
+                    CellAlignment::Right
+                } else {
+                    CellAlignment::Left
+                };
                 (printable(field.name()), alignment)
             })
             .collect();
-        Self { options, columns, head: Vec::new(), tail: VecDeque::new(), tail_rows: 0, rows: 0, out }
+        Self {
+            options,
+            columns,
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            tail_rows: 0,
+            rows: 0,
+            out,
+        }
     }
 
     fn keep_tail(&mut self, batch: RecordBatch) {
@@ -67,7 +78,9 @@ impl ResultWriter for TableWriter<'_> {
         self.rows += batch.num_rows() as u64;
         // Half of the limit is the head's; when the result turns out short, the tail holds the rest.
         let head_limit = self.options.max_rows.div_ceil(2);
-        let missing = head_limit.saturating_sub(self.head.len()).min(batch.num_rows());
+        let missing = head_limit
+            .saturating_sub(self.head.len())
+            .min(batch.num_rows());
         self.head.extend(cells(&batch.slice(0, missing))?);
         let rest = batch.num_rows() - missing;
         if rest > 0 {
@@ -90,7 +103,9 @@ impl ResultWriter for TableWriter<'_> {
         table.load_preset("││──╞═╪╡│    ┬┴┌┐└┘");
         match self.options.width {
             Some(width) => {
-                table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+                table
+                    .set_content_arrangement(ContentArrangement::Dynamic)
+                    .set_width(width);
             }
             None => {
                 table.set_content_arrangement(ContentArrangement::Disabled);
@@ -110,7 +125,11 @@ impl ResultWriter for TableWriter<'_> {
         writeln!(self.out, "{table}")?;
         if left_out > 0 {
             let total = units::counted(self.rows, "row");
-            writeln!(self.out, "{total}, {} not shown (see --max-rows, or another format)", units::count(left_out))?;
+            writeln!(
+                self.out,
+                "{total}, {} not shown (see --max-rows, or another format)",
+                units::count(left_out)
+            )?;
         }
         self.out.flush()?;
         Ok(())

@@ -36,9 +36,9 @@ impl Zone {
         match name {
             None => Ok(Self::None),
             Some("UTC" | "utc" | "Z" | "+00:00" | "+00" | "Etc/UTC") => Ok(Self::Utc),
-            Some(other) => {
-                Tz::from_str(other).map(Self::Other).map_err(|error| format!("unknown time zone {other}: {error}"))
-            }
+            Some(other) => Tz::from_str(other)
+                .map(Self::Other)
+                .map_err(|error| format!("unknown time zone {other}: {error}")),
         }
     }
 }
@@ -69,7 +69,13 @@ pub fn write_time(ticks: i64, unit: TimeUnit, out: &mut Vec<u8>) {
     let per_second = ticks_per_second(unit);
     let seconds = ticks.div_euclid(per_second);
     let nanoseconds = ticks.rem_euclid(per_second) * (1_000_000_000 / per_second);
-    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let _ = write!(
+        out,
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
     if nanoseconds == 0 {
         return;
     }
@@ -83,7 +89,13 @@ pub fn write_time(ticks: i64, unit: TimeUnit, out: &mut Vec<u8>) {
 }
 
 /// A timestamp; with a zone, its local time there and the offset from UTC.
-pub fn write_timestamp(ticks: i64, unit: TimeUnit, zone: &Zone, separator: Separator, out: &mut Vec<u8>) {
+pub fn write_timestamp(
+    ticks: i64,
+    unit: TimeUnit,
+    zone: &Zone,
+    separator: Separator,
+    out: &mut Vec<u8>,
+) {
     let per_second = ticks_per_second(unit);
     let offset = match zone {
         Zone::None | Zone::Utc => 0,
@@ -99,7 +111,11 @@ pub fn write_timestamp(ticks: i64, unit: TimeUnit, zone: &Zone, separator: Separ
         Separator::Space => b' ',
         Separator::T => b'T',
     });
-    write_time(second_of_day * per_second + ticks.rem_euclid(per_second), unit, out);
+    write_time(
+        second_of_day * per_second + ticks.rem_euclid(per_second),
+        unit,
+        out,
+    );
     match zone {
         Zone::None => {}
         Zone::Utc => match separator {
@@ -123,8 +139,11 @@ fn write_offset(offset: i32, out: &mut Vec<u8>) {
 /// Offset of a zone at an instant. Instants beyond the calendar library's quarter of a million years are shown
 /// in UTC: still the same instant.
 fn offset_seconds(seconds: i64, zone: &Tz) -> i32 {
-    DateTime::from_timestamp(seconds, 0)
-        .map_or(0, |instant| zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc())
+    DateTime::from_timestamp(seconds, 0).map_or(0, |instant| {
+        zone.offset_from_utc_datetime(&instant.naive_utc())
+            .fix()
+            .local_minus_utc()
+    })
 }
 
 /// Year, month and day of the proleptic Gregorian calendar, counted in cycles of 400 years (146 097 days) that
@@ -133,12 +152,18 @@ fn civil(days: i64) -> (i64, u32, u32) {
     let shifted = i128::from(days) + 719_468;
     let cycle = shifted.div_euclid(146_097);
     let day_of_cycle = shifted.rem_euclid(146_097);
-    let year_of_cycle =
-        (day_of_cycle - day_of_cycle / 1_460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
-    let day_of_year = day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let year_of_cycle = (day_of_cycle - day_of_cycle / 1_460 + day_of_cycle / 36_524
+        - day_of_cycle / 146_096)
+        / 365;
+    let day_of_year =
+        day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_cycle + cycle * 400 + i128::from(month <= 2);
     (
         i64::try_from(year).unwrap_or_default(),
@@ -178,19 +203,46 @@ mod tests {
     #[test]
     fn fractions_are_exact_and_short() {
         assert_eq!(timestamp(0, TimeUnit::Second, None), "1970-01-01 00:00:00");
-        assert_eq!(timestamp(-1, TimeUnit::Millisecond, None), "1969-12-31 23:59:59.999");
-        assert_eq!(timestamp(1_500_000, TimeUnit::Microsecond, None), "1970-01-01 00:00:01.500");
-        assert_eq!(timestamp(1, TimeUnit::Microsecond, None), "1970-01-01 00:00:00.000001");
-        assert_eq!(timestamp(1, TimeUnit::Nanosecond, None), "1970-01-01 00:00:00.000000001");
-        assert_eq!(timestamp(i64::MAX, TimeUnit::Microsecond, None), "294247-01-10 04:00:54.775807");
+        assert_eq!(
+            timestamp(-1, TimeUnit::Millisecond, None),
+            "1969-12-31 23:59:59.999"
+        );
+        assert_eq!(
+            timestamp(1_500_000, TimeUnit::Microsecond, None),
+            "1970-01-01 00:00:01.500"
+        );
+        assert_eq!(
+            timestamp(1, TimeUnit::Microsecond, None),
+            "1970-01-01 00:00:00.000001"
+        );
+        assert_eq!(
+            timestamp(1, TimeUnit::Nanosecond, None),
+            "1970-01-01 00:00:00.000000001"
+        );
+        assert_eq!(
+            timestamp(i64::MAX, TimeUnit::Microsecond, None),
+            "294247-01-10 04:00:54.775807"
+        );
     }
 
     #[test]
     fn zones_show_their_offset_at_the_instant() {
-        assert_eq!(timestamp(0, TimeUnit::Second, Some("UTC")), "1970-01-01 00:00:00+00:00");
-        assert_eq!(timestamp(0, TimeUnit::Second, Some("+05:30")), "1970-01-01 05:30:00+05:30");
-        assert_eq!(timestamp(1_751_328_000, TimeUnit::Second, Some("Europe/Berlin")), "2025-07-01 02:00:00+02:00");
-        assert_eq!(timestamp(1_735_689_600, TimeUnit::Second, Some("Europe/Berlin")), "2025-01-01 01:00:00+01:00");
+        assert_eq!(
+            timestamp(0, TimeUnit::Second, Some("UTC")),
+            "1970-01-01 00:00:00+00:00"
+        );
+        assert_eq!(
+            timestamp(0, TimeUnit::Second, Some("+05:30")),
+            "1970-01-01 05:30:00+05:30"
+        );
+        assert_eq!(
+            timestamp(1_751_328_000, TimeUnit::Second, Some("Europe/Berlin")),
+            "2025-07-01 02:00:00+02:00"
+        );
+        assert_eq!(
+            timestamp(1_735_689_600, TimeUnit::Second, Some("Europe/Berlin")),
+            "2025-01-01 01:00:00+01:00"
+        );
         assert!(Zone::parse(Some("Mars/Base")).is_err());
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{
-    ArrayRef, BinaryArray, Date32Array, Decimal128Array, Float64Array, Int64Array, IntervalMonthDayNanoArray,
-    ListArray, StringArray, StructArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BinaryArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
+    IntervalMonthDayNanoArray, ListArray, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, IntervalMonthDayNano, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -17,7 +17,10 @@ struct Sink(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+        self.0
+            .lock()
+            .expect("not poisoned")
+            .extend_from_slice(bytes);
         Ok(bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -25,12 +28,21 @@ impl Write for Sink {
     }
 }
 
-const OPTIONS: TableOptions = TableOptions { max_rows: 6, width: None };
+const OPTIONS: TableOptions = TableOptions {
+    max_rows: 6,
+    width: None,
+};
 
 fn written(format: Format, target: Target, batches: &[RecordBatch]) -> Vec<u8> {
     let sink = Sink::default();
-    let mut writer =
-        writer(format, batches[0].schema(), target, OPTIONS, Box::new(sink.clone())).expect("a writer");
+    let mut writer = writer(
+        format,
+        batches[0].schema(),
+        target,
+        OPTIONS,
+        Box::new(sink.clone()),
+    )
+    .expect("a writer");
     for batch in batches {
         writer.write(batch).expect("written");
     }
@@ -45,7 +57,11 @@ fn text(format: Format, batches: &[RecordBatch]) -> String {
 }
 
 fn awkward() -> RecordBatch {
-    let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]);
+    let list = ListArray::from_iter_primitive::<Int32Type, _, _>([
+        Some(vec![Some(1), None]),
+        None,
+        Some(vec![]),
+    ]);
     let structure = StructArray::from(vec![
         (
             Arc::new(Field::new("k", DataType::Utf8, true)),
@@ -53,13 +69,34 @@ fn awkward() -> RecordBatch {
         ),
         (
             Arc::new(Field::new("n", DataType::Int64, true)),
-            Arc::new(Int64Array::from(vec![Some(9_007_199_254_740_993), None, Some(-1)])) as ArrayRef,
+            Arc::new(Int64Array::from(vec![
+                Some(9_007_199_254_740_993),
+                None,
+                Some(-1),
+            ])) as ArrayRef,
         ),
     ]);
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("id", Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(-1), None]))),
-        ("text", Arc::new(StringArray::from(vec![Some("a,\"b\"\nc\\d|e\t"), Some(""), None]))),
-        ("float", Arc::new(Float64Array::from(vec![Some(0.1), Some(f64::NAN), Some(-0.0)]))),
+        (
+            "id",
+            Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(-1), None])),
+        ),
+        (
+            "text",
+            Arc::new(StringArray::from(vec![
+                Some("a,\"b\"\nc\\d|e\t"),
+                Some(""),
+                None,
+            ])),
+        ),
+        (
+            "float",
+            Arc::new(Float64Array::from(vec![
+                Some(0.1),
+                Some(f64::NAN),
+                Some(-0.0),
+            ])),
+        ),
         (
             "money",
             Arc::new(
@@ -68,26 +105,43 @@ fn awkward() -> RecordBatch {
                     .expect("a decimal"),
             ),
         ),
-        ("day", Arc::new(Date32Array::from(vec![Some(0), None, Some(20_000)]))),
+        (
+            "day",
+            Arc::new(Date32Array::from(vec![Some(0), None, Some(20_000)])),
+        ),
         (
             "at",
             Arc::new(
-                TimestampMicrosecondArray::from(vec![Some(1_500_000), Some(0), None]).with_timezone("UTC"),
+                TimestampMicrosecondArray::from(vec![Some(1_500_000), Some(0), None])
+                    .with_timezone("UTC"),
             ),
         ),
-        ("bytes", Arc::new(BinaryArray::from(vec![Some(&b"\x00\xff"[..]), Some(b""), None]))),
+        (
+            "bytes",
+            Arc::new(BinaryArray::from(vec![
+                Some(&b"\x00\xff"[..]),
+                Some(b""),
+                None,
+            ])),
+        ),
         ("list", Arc::new(list)),
         ("text", Arc::new(structure)),
     ];
-    let fields: Vec<Field> =
-        columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).expect("a batch")
 }
 
 fn numbers(from: i64, to: i64) -> RecordBatch {
     let schema = Schema::new(vec![Field::new("n", DataType::Int64, false)]);
-    RecordBatch::try_new(Arc::new(schema), vec![Arc::new(Int64Array::from_iter_values(from..to))]).expect("a batch")
+    RecordBatch::try_new(
+        Arc::new(schema),
+        vec![Arc::new(Int64Array::from_iter_values(from..to))],
+    )
+    .expect("a batch")
 }
 
 #[test]
@@ -99,7 +153,10 @@ fn csv() {
 fn csv_reads_back() {
     let bytes = written(Format::Csv, Target::File, &[awkward()]);
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
-    let records: Vec<csv::StringRecord> = reader.records().map(|record| record.expect("a record")).collect();
+    let records: Vec<csv::StringRecord> = reader
+        .records()
+        .map(|record| record.expect("a record"))
+        .collect();
     assert_eq!(records.len(), 3);
     assert_eq!(&records[0][1], "a,\"b\"\nc\\d|e\t");
     assert_eq!(&records[0][8], "{\"k\":\"a\\\"b\",\"n\":9007199254740993}");
@@ -140,12 +197,23 @@ fn empty_results() {
     assert_eq!(text(Format::Json, std::slice::from_ref(&empty)), "[]\n");
     assert_eq!(text(Format::Csv, std::slice::from_ref(&empty)), "n\n");
     assert_eq!(text(Format::Ndjson, std::slice::from_ref(&empty)), "");
-    assert_eq!(text(Format::Table, &[empty]), "┌───┐\n│ n │\n╞═══╡\n└───┘\n");
+    assert_eq!(
+        text(Format::Table, &[empty]),
+        "┌───┐\n│ n │\n╞═══╡\n└───┘\n"
+    );
 }
 
 #[test]
 fn a_long_table_shows_both_ends_and_says_what_it_cut() {
-    insta::assert_snapshot!(text(Format::Table, &[numbers(0, 2), numbers(2, 50), numbers(50, 51), numbers(51, 1234)]));
+    insta::assert_snapshot!(text(
+        Format::Table,
+        &[
+            numbers(0, 2),
+            numbers(2, 50),
+            numbers(50, 51),
+            numbers(51, 1234)
+        ]
+    ));
     let exactly = text(Format::Table, &[numbers(0, 6)]);
     assert!(!exactly.contains('…'), "{exactly}");
 }
@@ -153,24 +221,41 @@ fn a_long_table_shows_both_ends_and_says_what_it_cut() {
 #[test]
 fn parquet_reads_back() {
     let batch = awkward();
-    let bytes = written(Format::Parquet, Target::File, &[batch.clone(), batch.clone()]);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).expect("a file");
-    let names: Vec<String> = reader.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let bytes = written(
+        Format::Parquet,
+        Target::File,
+        &[batch.clone(), batch.clone()],
+    );
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).expect("a file");
+    let names: Vec<String> = reader
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
     assert_eq!(names[8], "text_2");
-    let read: Vec<RecordBatch> = reader.build().expect("a reader").map(|batch| batch.expect("a batch")).collect();
+    let read: Vec<RecordBatch> = reader
+        .build()
+        .expect("a reader")
+        .map(|batch| batch.expect("a batch"))
+        .collect();
     let rows: usize = read.iter().map(RecordBatch::num_rows).sum();
     assert_eq!(rows, 6);
-    assert_eq!(read[0].column(3), batch.column(3));
+    assert_eq!(&read[0].column(3).slice(0, 3), batch.column(3));
 }
 
 #[test]
 fn parquet_holds_intervals_as_text() {
-    let interval = IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(14, 3, 4_005_000_000)]);
+    let interval =
+        IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(14, 3, 4_005_000_000)]);
     let schema = Schema::new(vec![Field::new("i", interval.data_type().clone(), true)]);
     let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(interval)]).expect("a batch");
     let bytes = written(Format::Parquet, Target::File, &[batch]);
-    let mut reader =
-        ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).expect("a file").build().expect("a reader");
+    let mut reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))
+        .expect("a file")
+        .build()
+        .expect("a reader");
     let read = reader.next().expect("one batch").expect("a batch");
     assert_eq!(text(Format::Csv, &[read]), "i\n1-2 3 00:00:04.005\n");
 }
