@@ -22,11 +22,20 @@ pub async fn run(arguments: VerifyArguments, context: &Context) -> Result<ExitSt
     let session = context.session()?;
     let options = session.query_options(&arguments.planning, &arguments.limits)?;
     let interrupt = Interrupt::listen();
-    let lines =
-        if context.printer.stderr_is_terminal() { ProgressLines::Shown } else { ProgressLines::Hidden };
+    let lines = if context.printer.stderr_is_terminal() {
+        ProgressLines::Shown
+    } else {
+        ProgressLines::Hidden
+    };
     for statement in &statements {
-        let pushed = QueryOptions { pushdown: Pushdown::On, ..options.clone() };
-        let local = QueryOptions { pushdown: Pushdown::Off, ..options.clone() };
+        let pushed = QueryOptions {
+            pushdown: Pushdown::On,
+            ..options.clone()
+        };
+        let local = QueryOptions {
+            pushdown: Pushdown::Off,
+            ..options.clone()
+        };
         let (with, ordered) = answer(&session, statement, &pushed, &interrupt, lines).await?;
         let (without, _) = answer(&session, statement, &local, &interrupt, lines).await?;
         let place = place(statement, statements.len());
@@ -34,12 +43,16 @@ pub async fn run(arguments: VerifyArguments, context: &Context) -> Result<ExitSt
             Verdict::Equal => {
                 let order = if ordered { ", in order" } else { "" };
                 let rows = units::counted(with.rows(), "row");
-                context.printer.result(&format!("same{place}: {rows}{order}\n"))?;
+                context
+                    .printer
+                    .result(&format!("same{place}: {rows}{order}\n"))?;
             }
             Verdict::EqualUpToRounding(rows) => {
                 let all = units::counted(with.rows(), "row");
                 let rows = units::counted(rows, "row");
-                context.printer.result(&format!("same{place}: {all}; floats of {rows} differ in their last digits\n"))?;
+                context.printer.result(&format!(
+                    "same{place}: {all}; floats of {rows} differ in their last digits\n"
+                ))?;
             }
             Verdict::Different(difference) => {
                 context.printer.result(&report(&place, &difference))?;
@@ -76,7 +89,11 @@ fn spool_folder(session: &Session) -> PathBuf {
 }
 
 fn place(statement: &Statement, statements: usize) -> String {
-    if statements > 1 { format!(" (line {})", statement.line) } else { String::new() }
+    if statements > 1 {
+        format!(" (line {})", statement.line)
+    } else {
+        String::new()
+    }
 }
 
 fn report(place: &str, difference: &Difference) -> String {
@@ -89,9 +106,17 @@ fn report(place: &str, difference: &Difference) -> String {
         }
         Difference::Order(details) => {
             let hint = "rows that are equal in all ORDER BY keys may come in any order: add a unique key to ORDER BY";
-            ("the rows are the same but their order differs", details, hint)
+            (
+                "the rows are the same but their order differs",
+                details,
+                hint,
+            )
         }
     };
-    let hint = if hint.is_empty() { String::new() } else { format!("hint: {hint}\n") };
+    let hint = if hint.is_empty() {
+        String::new()
+    } else {
+        format!("hint: {hint}\n")
+    };
     format!("different{place}: {what}\n{details}\n{hint}")
 }

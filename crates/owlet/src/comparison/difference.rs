@@ -37,7 +37,12 @@ pub enum Difference {
 }
 
 /// Compares two finished answers. `names` are what people call them.
-pub fn compare(first: &Answer, second: &Answer, names: [&str; 2], ordered: bool) -> Result<Verdict> {
+pub fn compare(
+    first: &Answer,
+    second: &Answer,
+    names: [&str; 2],
+    ordered: bool,
+) -> Result<Verdict> {
     if let Some(difference) = compare_columns(first, second, names) {
         return Ok(Verdict::Different(difference));
     }
@@ -55,14 +60,23 @@ pub fn compare(first: &Answer, second: &Answer, names: [&str; 2], ordered: bool)
 
 fn compare_columns(first: &Answer, second: &Answer, names: [&str; 2]) -> Option<Difference> {
     let describe = |answer: &Answer| -> Vec<String> {
-        answer.schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect()
+        answer
+            .schema
+            .fields()
+            .iter()
+            .map(|field| format!("{} {}", field.name(), field.data_type()))
+            .collect()
     };
     let (left, right) = (describe(first), describe(second));
     if left == right {
         return None;
     }
     let [first, second] = names;
-    Some(Difference::Columns(format!("columns {first}: {}\ncolumns {second}: {}", left.join(", "), right.join(", "))))
+    Some(Difference::Columns(format!(
+        "columns {first}: {}\ncolumns {second}: {}",
+        left.join(", "),
+        right.join(", ")
+    )))
 }
 
 fn compare_rows(first: &Answer, second: &Answer, names: [&str; 2]) -> Result<Verdict> {
@@ -90,7 +104,12 @@ fn compare_rows(first: &Answer, second: &Answer, names: [&str; 2]) -> Result<Ver
     for (name, answer) in names.iter().zip([first, second]) {
         let _ = writeln!(text, "{name}: {}", units::counted(answer.rows, "row"));
     }
-    let columns: Vec<&str> = first.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let columns: Vec<&str> = first
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     let _ = writeln!(text, "columns: {}", columns.join(", "));
     for (name, rows) in names.iter().zip([&left, &right]) {
         for row in rows.iter().take(SHOWN_ROWS) {
@@ -102,19 +121,26 @@ fn compare_rows(first: &Answer, second: &Answer, names: [&str; 2]) -> Result<Ver
             let _ = writeln!(text, "only {name}: … and {at_least}{more} more");
         }
     }
-    Ok(Verdict::Different(Difference::Rows(text.trim_end().to_owned())))
+    Ok(Verdict::Different(Difference::Rows(
+        text.trim_end().to_owned(),
+    )))
 }
 
 fn rows_in(answer: &Answer, buckets: &HashSet<usize>) -> Result<Vec<ComparedRow>> {
     let mut rows = Vec::new();
     for batch in answer.spool.read()? {
-        rows.extend(rows_of(&batch?, |text| buckets.contains(&bucket_of(hash(text))))?);
+        rows.extend(rows_of(&batch?, |text| {
+            buckets.contains(&bucket_of(hash(text)))
+        })?);
     }
     Ok(rows)
 }
 
 /// Takes away what both have, as often as both have it. What is left is sorted, so that reports are stable.
-fn without_common(left: Vec<ComparedRow>, right: Vec<ComparedRow>) -> (Vec<ComparedRow>, Vec<ComparedRow>) {
+fn without_common(
+    left: Vec<ComparedRow>,
+    right: Vec<ComparedRow>,
+) -> (Vec<ComparedRow>, Vec<ComparedRow>) {
     let mut counts: HashMap<Vec<u8>, i64> = HashMap::new();
     for row in &right {
         *counts.entry(row.text.clone()).or_default() += 1;
@@ -148,11 +174,17 @@ fn equal_up_to_rounding(left: &[ComparedRow], right: &[ComparedRow]) -> bool {
     let left = by_rest(left);
     let right = by_rest(right);
     left.len() == right.len()
-        && left.iter().zip(&right).all(|((left_rest, left), (right_rest, right))| {
-            left_rest == right_rest
-                && left.len() == right.len()
-                && left.iter().zip(right).all(|(left, right)| floats_close(left, right))
-        })
+        && left
+            .iter()
+            .zip(&right)
+            .all(|((left_rest, left), (right_rest, right))| {
+                left_rest == right_rest
+                    && left.len() == right.len()
+                    && left
+                        .iter()
+                        .zip(right)
+                        .all(|(left, right)| floats_close(left, right))
+            })
 }
 
 fn by_rest(rows: &[ComparedRow]) -> BTreeMap<&[u8], Vec<&[Option<f64>]>> {
@@ -166,23 +198,33 @@ fn by_rest(rows: &[ComparedRow]) -> BTreeMap<&[u8], Vec<&[Option<f64>]>> {
                 (Some(a), Some(b)) => a.total_cmp(b),
                 (a, b) => a.is_some().cmp(&b.is_some()),
             };
-            a.iter().zip(b.iter()).map(order).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+            a.iter()
+                .zip(b.iter())
+                .map(order)
+                .find(|order| order.is_ne())
+                .unwrap_or(std::cmp::Ordering::Equal)
         });
     }
     groups
 }
 
 fn floats_close(left: &[Option<f64>], right: &[Option<f64>]) -> bool {
-    left.iter().zip(right).all(|(left, right)| match (left, right) {
-        (Some(left), Some(right)) => {
-            left.to_bits() == right.to_bits()
-                || (left - right).abs() <= FLOAT_TOLERANCE * left.abs().max(right.abs())
-        }
-        (left, right) => left.is_none() && right.is_none(),
-    })
+    left.iter()
+        .zip(right)
+        .all(|(left, right)| match (left, right) {
+            (Some(left), Some(right)) => {
+                left.to_bits() == right.to_bits()
+                    || (left - right).abs() <= FLOAT_TOLERANCE * left.abs().max(right.abs())
+            }
+            (left, right) => left.is_none() && right.is_none(),
+        })
 }
 
-fn first_row_out_of_order(first: &Answer, second: &Answer, names: [&str; 2]) -> Result<Option<Difference>> {
+fn first_row_out_of_order(
+    first: &Answer,
+    second: &Answer,
+    names: [&str; 2],
+) -> Result<Option<Difference>> {
     let mut left = first.spool.read()?;
     let mut right = second.spool.read()?;
     let (mut left_rows, mut right_rows) = (Vec::new().into_iter(), Vec::new().into_iter());
@@ -228,7 +270,10 @@ fn readable(mut text: &[u8]) -> String {
     let mut cells = Vec::new();
     while let Some((length, rest)) = text.split_first_chunk::<8>() {
         let length = u64::from_le_bytes(*length);
-        let Some(cell) = usize::try_from(length).ok().and_then(|length| rest.get(..length)) else {
+        let Some(cell) = usize::try_from(length)
+            .ok()
+            .and_then(|length| rest.get(..length))
+        else {
             cells.push("NULL".to_owned());
             text = rest;
             continue;

@@ -49,7 +49,12 @@ impl Answer {
     /// An answer without rows yet; its file is created in `folder`.
     pub fn new(schema: SchemaRef, folder: &Path) -> Result<Self> {
         let spool = Spool::create(folder, &schema)?;
-        Ok(Self { schema, rows: 0, buckets: vec![Bucket::default(); BUCKETS], spool })
+        Ok(Self {
+            schema,
+            rows: 0,
+            buckets: vec![Bucket::default(); BUCKETS],
+            spool,
+        })
     }
 
     /// Adds rows.
@@ -92,16 +97,26 @@ fn for_each_text(batch: &RecordBatch, mut visit: impl FnMut(usize, &[u8])) -> Re
 /// The rows that `wanted` accepts by their text.
 fn rows_of(batch: &RecordBatch, mut wanted: impl FnMut(&[u8]) -> bool) -> Result<Vec<ComparedRow>> {
     let encoders = encoders(batch)?;
-    let is_float: Vec<bool> = batch.columns().iter().map(|column| column.data_type().is_floating()).collect();
+    let is_float: Vec<bool> = batch
+        .columns()
+        .iter()
+        .map(|column| column.data_type().is_floating())
+        .collect();
     let mut rows = Vec::new();
     for_each_text(batch, |row, text| {
         if !wanted(text) {
             return;
         }
-        let mut compared = ComparedRow { text: text.to_owned(), floats: Vec::new(), rest: Vec::new() };
+        let mut compared = ComparedRow {
+            text: text.to_owned(),
+            floats: Vec::new(),
+            rest: Vec::new(),
+        };
         for (column, encoder) in encoders.iter().enumerate() {
             if is_float[column] {
-                compared.floats.push((!encoder.is_null(row)).then(|| float(batch, column, row)));
+                compared
+                    .floats
+                    .push((!encoder.is_null(row)).then(|| float(batch, column, row)));
             } else {
                 write_cell(encoder, row, &mut compared.rest);
             }
@@ -137,7 +152,11 @@ fn float(batch: &RecordBatch, column: usize, row: usize) -> f64 {
     match column.data_type() {
         DataType::Float64 => column.as_primitive::<Float64Type>().value(row),
         DataType::Float32 => f64::from(column.as_primitive::<Float32Type>().value(row)),
-        _ => f64::from(column.as_primitive::<arrow::datatypes::Float16Type>().value(row)),
+        _ => f64::from(
+            column
+                .as_primitive::<arrow::datatypes::Float16Type>()
+                .value(row),
+        ),
     }
 }
 

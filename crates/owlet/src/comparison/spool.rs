@@ -25,7 +25,10 @@ impl Spool {
     pub fn create(folder: &Path, schema: &Schema) -> Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!("owlet-verify-{}-{number}.arrows", std::process::id()));
+        let path = folder.join(format!(
+            "owlet-verify-{}-{number}.arrows",
+            std::process::id()
+        ));
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -36,13 +39,18 @@ impl Spool {
             .map_err(|error| failed(&path, &error))?;
         let writer = StreamWriter::try_new_with_options(BufWriter::new(file), schema, options)
             .map_err(|error| failed(&path, &error))?;
-        Ok(Self { path, writer: Some(writer) })
+        Ok(Self {
+            path,
+            writer: Some(writer),
+        })
     }
 
     /// Appends rows.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         match &mut self.writer {
-            Some(writer) => writer.write(batch).map_err(|error| failed(&self.path, &error)),
+            Some(writer) => writer
+                .write(batch)
+                .map_err(|error| failed(&self.path, &error)),
             None => Err(CliError::failed("rows came after the end of an answer", "")),
         }
     }
@@ -52,15 +60,22 @@ impl Spool {
         let Some(mut writer) = self.writer.take() else {
             return Ok(());
         };
-        writer.finish().map_err(|error| failed(&self.path, &error))?;
-        writer.get_mut().flush().map_err(|error| CliError::output(self.path.display().to_string(), &error))
+        writer
+            .finish()
+            .map_err(|error| failed(&self.path, &error))?;
+        writer
+            .get_mut()
+            .flush()
+            .map_err(|error| CliError::output(self.path.display().to_string(), &error))
     }
 
     /// The batches in the order they were written.
     pub fn read(&self) -> Result<impl Iterator<Item = Result<RecordBatch>> + '_> {
-        let file = File::open(&self.path)
-            .map_err(|error| CliError::failed(format!("cannot read {}: {error}", self.path.display()), ""))?;
-        let reader = StreamReader::try_new(BufReader::new(file), None).map_err(|error| failed(&self.path, &error))?;
+        let file = File::open(&self.path).map_err(|error| {
+            CliError::failed(format!("cannot read {}: {error}", self.path.display()), "")
+        })?;
+        let reader = StreamReader::try_new(BufReader::new(file), None)
+            .map_err(|error| failed(&self.path, &error))?;
         Ok(reader.map(|batch| batch.map_err(|error| failed(&self.path, &error))))
     }
 }
@@ -74,5 +89,8 @@ impl Drop for Spool {
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> CliError {
-    CliError::Output { target: path.display().to_string(), message: error.to_string() }
+    CliError::Output {
+        target: path.display().to_string(),
+        message: error.to_string(),
+    }
 }

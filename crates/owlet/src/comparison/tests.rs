@@ -36,7 +36,9 @@ fn the_order_counts_only_where_the_statement_fixes_it() {
     assert_eq!(verdict(&left, &left, true), Verdict::Equal);
     assert_eq!(
         verdict(&left, &right, true),
-        Verdict::Different(Difference::Order("row 1 with pushdown: a | 1.0\nrow 1 without: b | 2.0".to_owned()))
+        Verdict::Different(Difference::Order(
+            "row 1 with pushdown: a | 1.0\nrow 1 without: b | 2.0".to_owned()
+        ))
     );
 }
 
@@ -56,7 +58,10 @@ fn how_often_a_row_occurs_counts() {
 
 #[test]
 fn null_and_empty_text_differ() {
-    assert!(matches!(verdict(&[(None, 1.0)], &[(Some(""), 1.0)], false), Verdict::Different(_)));
+    assert!(matches!(
+        verdict(&[(None, 1.0)], &[(Some(""), 1.0)], false),
+        Verdict::Different(_)
+    ));
 }
 
 #[test]
@@ -65,7 +70,13 @@ fn the_last_digits_of_floats_are_told_apart_from_differences() {
     let right = [(Some("b"), 5.0), (Some("a"), 0.3)];
     assert_eq!(verdict(&left, &right, false), Verdict::EqualUpToRounding(1));
     let right = [(Some("b"), 5.0), (Some("a"), 0.300_001)];
-    assert!(matches!(verdict(&left, &right, false), Verdict::Different(Difference::Rows(_))));
+    assert!(matches!(
+        verdict(&left, &right, false),
+        Verdict::Different(Difference::Rows(_))
+    ));
     let right = [(Some("b"), 5.0), (Some("c"), 0.3)];
-    assert!(matches!(verdict(&left, &right, false), Verdict::Different(Difference::Rows(_))));
+    assert!(matches!(
+        verdict(&left, &right, false),
+        Verdict::Different(Difference::Rows(_))
+    ));
 }
