@@ -1,0 +1,128 @@
+//! What went wrong with a file, said so that a user can act. Must never know how a format is decoded.
+
+use datafusion::error::DataFusionError;
+use owlet_connector::ConnectorError;
+
+/// An object store's error about `object` as a connector error.
+pub fn store_error(catalog: &str, object: &str, error: &object_store::Error) -> ConnectorError {
+    let catalog = catalog.to_owned();
+    let details = innermost(error);
+    match error {
+        object_store::Error::NotFound { .. } => ConnectorError::TableNotFound {
+            catalog,
+            table: object.to_owned(),
+            hint: "the file is not there, or it was removed while the query was planned".to_owned(),
+        },
+        object_store::Error::PermissionDenied { .. } => ConnectorError::PermissionDenied {
+            catalog,
+            object: object.to_owned(),
+            message: details,
+            hint: "the identity needs the rights to list the location and to read its files"
+                .to_owned(),
+        },
+        object_store::Error::Unauthenticated { .. } => ConnectorError::Authentication {
+            catalog,
+            message: details,
+            hint: "check the access key, the secret key and the session token".to_owned(),
+        },
+        _ => generic_store_error(catalog, object, error, details),
+    }
+}
+
+fn generic_store_error(
+    catalog: String,
+    object: &str,
+    error: &object_store::Error,
+    details: String,
+) -> ConnectorError {
+    let chain = chain(error).join(": ").to_lowercase();
+    let about_credentials = [
+        "credential",
+        "169.254.169.254",
+        "instancemetadata",
+        "invalidaccesskeyid",
+    ]
+    .iter()
+    .any(|word| chain.replace(' ', "").contains(word));
+    if about_credentials || chain.contains("signaturedoesnotmatch") {
+        return ConnectorError::Authentication {
+            catalog,
+            message: details,
+            hint: "set access_key_id and secret_access_key, a profile, or the AWS environment variables".to_owned(),
+        };
+    }
+    let about_reaching = [
+        "error sending request",
+        "connection refused",
+        "dns",
+        "connect error",
+        "timed out",
+    ]
+    .iter()
+    .any(|word| chain.contains(word));
+    if about_reaching {
+        return ConnectorError::Unreachable {
+            catalog,
+            message: format!("{object}: {details}"),
+            hint: "check endpoint, region and network".to_owned(),
+        };
+    }
+    ConnectorError::Source {
+        catalog,
+        code: None,
+        message: format!("{object}: {details}"),
+    }
+}
+
+/// A DataFusion error that happened while `object` was inspected.
+pub fn inspect_error(catalog: &str, object: &str, error: DataFusionError) -> ConnectorError {
+    match error.find_root() {
+        DataFusionError::ObjectStore(source) => return store_error(catalog, object, source),
+        DataFusionError::External(source) => {
+            if let Some(own) = source.downcast_ref::<ConnectorError>() {
+                return ConnectorError::Source {
+                    catalog: catalog.to_owned(),
+                    code: None,
+                    message: own.to_string(),
+                };
+            }
+        }
+        _ => {}
+    }
+    unreadable(catalog, object, &error.strip_backtrace())
+}
+
+/// A file whose content is not what its suffix promises, or that is damaged.
+pub fn unreadable(catalog: &str, object: &str, message: &str) -> ConnectorError {
+    ConnectorError::Source {
+        catalog: catalog.to_owned(),
+        code: None,
+        message: format!("{object} cannot be read: {message}"),
+    }
+}
+
+/// A connector error on its way through DataFusion; the engine takes it out again.
+pub fn through_datafusion(error: ConnectorError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+fn chain(error: &dyn std::error::Error) -> Vec<String> {
+    let mut messages = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(inner) = source {
+        messages.push(inner.to_string());
+        source = inner.source();
+    }
+    messages
+}
+
+/// The message closest to the cause, without the layers that repeat it.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let messages = chain(error);
+    let last = messages.last().cloned().unwrap_or_default();
+    if last.len() >= 12 {
+        last
+    } else {
+        messages.first().cloned().unwrap_or(last)
+    }
+}

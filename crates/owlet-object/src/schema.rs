@@ -1,0 +1,270 @@
+//! One schema for a table whose files differ. Must never know how files are read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+
+/// A file's name (for messages) and what it holds.
+pub type FileSchema = (String, SchemaRef);
+
+/// Merges by name: a column that some files lack is nullable there; number types widen without loss. Anything else
+/// is a sentence naming two files.
+pub fn merge(files: &[FileSchema]) -> Result<SchemaRef, String> {
+    let Some((_, first)) = files.first() else {
+        return Ok(Arc::new(Schema::empty()));
+    };
+    if files
+        .iter()
+        .all(|(_, schema)| schema.fields() == first.fields())
+    {
+        return Ok(Arc::new(Schema::new(first.fields().clone())));
+    }
+    let mut columns: Vec<Merged<'_>> = Vec::new();
+    let mut positions: HashMap<&str, usize> = HashMap::new();
+    for (file, schema) in files {
+        for field in schema.fields() {
+            match positions.get(field.name().as_str()) {
+                None => {
+                    positions.insert(field.name(), columns.len());
+                    columns.push(Merged {
+                        field: field.as_ref().clone(),
+                        file,
+                        seen: 1,
+                    });
+                }
+                Some(&position) => {
+                    let known = &mut columns[position];
+                    let united =
+                        unite(known.field.data_type(), field.data_type()).ok_or_else(|| {
+                            format!(
+                                "column {} is {} in {} but {} in {file}",
+                                field.name(),
+                                known.field.data_type(),
+                                known.file,
+                                field.data_type(),
+                            )
+                        })?;
+                    let nullable = known.field.is_nullable() || field.is_nullable();
+                    known.field = Field::new(field.name(), united, nullable);
+                    known.seen += 1;
+                }
+            }
+        }
+    }
+    refuse_case_differences(files)?;
+    let fields: Fields = columns
+        .into_iter()
+        .map(|column| {
+            let everywhere = column.seen == files.len();
+            let nullable = column.field.is_nullable() || !everywhere;
+            column.field.with_nullable(nullable)
+        })
+        .collect();
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+struct Merged<'a> {
+    field: Field,
+    file: &'a str,
+    seen: usize,
+}
+
+/// Two spellings of one name are fine within a file (they are two columns), but not between files: a query for the
+/// name would see NULL for the files that spell it differently.
+fn refuse_case_differences(files: &[FileSchema]) -> Result<(), String> {
+    let mut spellings: HashMap<String, (Vec<&str>, &str)> = HashMap::new();
+    for (file, schema) in files {
+        let mut own: HashMap<String, Vec<&str>> = HashMap::new();
+        for field in schema.fields() {
+            own.entry(field.name().to_lowercase())
+                .or_default()
+                .push(field.name());
+        }
+        for (lowered, mut names) in own {
+            names.sort_unstable();
+            match spellings.get(&lowered) {
+                None => {
+                    spellings.insert(lowered, (names, file));
+                }
+                Some((known, known_file)) if *known != names => {
+                    return Err(format!(
+                        "column {} of {known_file} is spelled {} in {file}; files of one table must spell names alike",
+                        known.join(", "),
+                        names.join(", "),
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The type both can be read as without losing anything.
+fn unite(one: &DataType, two: &DataType) -> Option<DataType> {
+    use DataType::{
+        Binary, BinaryView, Date32, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64,
+        LargeBinary, LargeUtf8, List, Null, Struct, Timestamp, UInt8, UInt16, UInt32, Utf8,
+        Utf8View,
+    };
+    if one == two {
+        return Some(one.clone());
+    }
+    let rank = |data_type: &DataType| match data_type {
+        Int8 => Some(8),
+        Int16 => Some(16),
+        Int32 => Some(32),
+        Int64 => Some(64),
+        UInt8 => Some(9),
+        UInt16 => Some(17),
+        UInt32 => Some(33),
+        _ => None,
+    };
+    if let (Some(first), Some(second)) = (rank(one), rank(two)) {
+        return Some(match first.max(second) {
+            8 => Int8,
+            9 | 16 => Int16,
+            17 | 32 => Int32,
+            _ => Int64,
+        });
+    }
+    match (one, two) {
+        (Null, other) | (other, Null) => Some(other.clone()),
+        (Float32, Float64) | (Float64, Float32) => Some(Float64),
+        (Int8 | Int16 | Int32, Float64) | (Float64, Int8 | Int16 | Int32) => Some(Float64),
+        (Utf8 | LargeUtf8, Utf8View) | (Utf8View, Utf8 | LargeUtf8) => Some(Utf8View),
+        (Utf8, LargeUtf8) | (LargeUtf8, Utf8) => Some(LargeUtf8),
+        (Binary | LargeBinary, BinaryView) | (BinaryView, Binary | LargeBinary) => Some(BinaryView),
+        (Binary, LargeBinary) | (LargeBinary, Binary) => Some(LargeBinary),
+        (Date32, Timestamp(unit, None)) | (Timestamp(unit, None), Date32) => {
+            Some(Timestamp(*unit, None))
+        }
+        (Decimal128(first, first_scale), Decimal128(second, second_scale)) => {
+            let scale = *first_scale.max(second_scale);
+            let whole = (i16::from(*first) - i16::from(*first_scale))
+                .max(i16::from(*second) - i16::from(*second_scale));
+            let precision = u8::try_from(whole + i16::from(scale))
+                .ok()
+                .filter(|precision| *precision <= 38)?;
+            Some(Decimal128(precision, scale))
+        }
+        (Timestamp(first, zone), Timestamp(second, other)) if zone == other => {
+            Some(Timestamp(finer(*first, *second), zone.clone()))
+        }
+        (List(first), List(second)) => {
+            let inner = unite(first.data_type(), second.data_type())?;
+            let nullable = first.is_nullable() || second.is_nullable();
+            Some(List(Arc::new(Field::new(first.name(), inner, nullable))))
+        }
+        (Struct(first), Struct(second)) => unite_structs(first, second).map(Struct),
+        _ => None,
+    }
+}
+
+fn finer(one: TimeUnit, two: TimeUnit) -> TimeUnit {
+    let rank = |unit: TimeUnit| match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 1,
+        TimeUnit::Microsecond => 2,
+        TimeUnit::Nanosecond => 3,
+    };
+    if rank(one) >= rank(two) { one } else { two }
+}
+
+fn unite_structs(one: &Fields, two: &Fields) -> Option<Fields> {
+    let mut fields: Vec<Field> = Vec::new();
+    for field in one {
+        let united = match two.find(field.name()) {
+            None => field.as_ref().clone().with_nullable(true),
+            Some((_, other)) => {
+                let nullable = field.is_nullable() || other.is_nullable();
+                Field::new(
+                    field.name(),
+                    unite(field.data_type(), other.data_type())?,
+                    nullable,
+                )
+            }
+        };
+        fields.push(united);
+    }
+    for field in two.iter().filter(|field| one.find(field.name()).is_none()) {
+        fields.push(field.as_ref().clone().with_nullable(true));
+    }
+    Some(fields.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, fields: &[(&str, DataType)]) -> FileSchema {
+        let fields: Vec<Field> = fields
+            .iter()
+            .map(|(name, data_type)| Field::new(*name, data_type.clone(), false))
+            .collect();
+        (name.to_owned(), Arc::new(Schema::new(fields)))
+    }
+
+    #[test]
+    fn columns_merge_by_name() {
+        let merged = merge(&[
+            file("a", &[("id", DataType::Int32), ("x", DataType::Utf8)]),
+            file("b", &[("y", DataType::Boolean), ("id", DataType::Int64)]),
+        ])
+        .unwrap();
+        let shown: Vec<String> = merged
+            .fields()
+            .iter()
+            .map(|field| {
+                format!(
+                    "{} {} {}",
+                    field.name(),
+                    field.data_type(),
+                    field.is_nullable()
+                )
+            })
+            .collect();
+        assert_eq!(shown, ["id Int64 false", "x Utf8 true", "y Boolean true"]);
+    }
+
+    #[test]
+    fn what_cannot_merge_names_both_files() {
+        let error = merge(&[
+            file("a", &[("id", DataType::Int64)]),
+            file("b", &[("id", DataType::Utf8)]),
+        ])
+        .unwrap_err();
+        assert_eq!(error, "column id is Int64 in a but Utf8 in b");
+        let error = merge(&[
+            file("a", &[("Id", DataType::Int64)]),
+            file("b", &[("id", DataType::Int64)]),
+        ])
+        .unwrap_err();
+        assert!(error.contains("spelled"), "{error}");
+        let two = |name| {
+            file(
+                name,
+                &[
+                    ("Id", DataType::Int64),
+                    ("id", DataType::Int64),
+                    (name, DataType::Int8),
+                ],
+            )
+        };
+        assert!(merge(&[two("a"), two("b")]).is_ok());
+    }
+
+    #[test]
+    fn integers_beyond_doubles_do_not_become_doubles() {
+        assert_eq!(unite(&DataType::Int64, &DataType::Float64), None);
+        assert_eq!(
+            unite(&DataType::UInt32, &DataType::Int8),
+            Some(DataType::Int64)
+        );
+        assert_eq!(
+            unite(&DataType::Decimal128(10, 2), &DataType::Decimal128(10, 4)),
+            Some(DataType::Decimal128(12, 4))
+        );
+    }
+}

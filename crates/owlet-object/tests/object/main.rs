@@ -1,0 +1,4 @@
+//! The object connector on real files and on S3.
+
+mod common;
+mod formats;
