@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use owlet_engine::{Pushdown, QueryOptions};
+use owlet_testkit::fuzz::schema::Home;
+use owlet_testkit::sources::{self, Catalogs};
 use owlet_testkit::{Result, bench, docs, fuzz};
 
 #[tokio::main]
@@ -20,6 +23,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: &[String]) -> Result<ExitCode> {
     match arguments.first().map(String::as_str) {
         Some("fuzz-pushdown") => fuzz_pushdown(&arguments[1..]).await,
+        Some("ask") => ask(&arguments[1..]).await,
         Some("bench") => run_bench(&arguments[1..]).await,
         Some("docs") => {
             let check = arguments.iter().any(|argument| argument == "--check");
@@ -44,6 +48,7 @@ async fn fuzz_pushdown(arguments: &[String]) -> Result<ExitCode> {
         duration: Duration::from_secs(number(arguments, "--seconds")?.unwrap_or(60)),
         seed: number(arguments, "--seed")?.unwrap_or_else(rand::random),
         only_case: number(arguments, "--case")?,
+        homes: homes(arguments)?,
         differences: usize::try_from(number(arguments, "--differences")?.unwrap_or(1))?,
     };
     eprintln!("fuzz-pushdown: seed {}", options.seed);
@@ -64,6 +69,30 @@ async fn fuzz_pushdown(arguments: &[String]) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// `ask SQL [POSTGRES-URL]`: the answer with and without pushdown, and the plan, to look at a finding of the fuzzer.
+async fn ask(arguments: &[String]) -> Result<ExitCode> {
+    let sql = arguments.first().ok_or("ask needs a statement")?;
+    let engine = sources::engine(&Catalogs {
+        postgres: arguments.get(1).cloned(),
+        ..Catalogs::default()
+    })?;
+    for pushdown in [Pushdown::On, Pushdown::Off] {
+        let options = QueryOptions {
+            pushdown,
+            ..QueryOptions::default()
+        };
+        match owlet_testkit::run::answer(&engine, sql, &options).await {
+            Ok(answer) => println!("pushdown {pushdown:?}:\n{}", answer.to_text(100)),
+            Err(error) => println!("pushdown {pushdown:?}: {error}"),
+        }
+    }
+    match engine.plan(sql, &QueryOptions::default()).await {
+        Ok(plan) => println!("{}", plan.explanation()),
+        Err(error) => println!("no plan: {error}"),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run_bench(arguments: &[String]) -> Result<ExitCode> {
@@ -89,6 +118,26 @@ async fn run_bench(arguments: &[String]) -> Result<ExitCode> {
     };
     bench::run(&options).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `--sources postgres,sqlite,dynamodb`; all without the option.
+fn homes(arguments: &[String]) -> Result<Vec<Home>> {
+    let Some(position) = arguments
+        .iter()
+        .position(|argument| argument == "--sources")
+    else {
+        return Ok(vec![Home::Postgres, Home::Sqlite, Home::DynamoDb]);
+    };
+    let names = arguments.get(position + 1).ok_or("--sources needs names")?;
+    names
+        .split(',')
+        .map(|name| match name {
+            "postgres" => Ok(Home::Postgres),
+            "sqlite" => Ok(Home::Sqlite),
+            "dynamodb" => Ok(Home::DynamoDb),
+            other => Err(format!("unknown source {other}").into()),
+        })
+        .collect()
 }
 
 fn number(arguments: &[String], name: &str) -> Result<Option<u64>> {

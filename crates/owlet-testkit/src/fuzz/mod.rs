@@ -12,6 +12,7 @@ pub mod world;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use owlet_engine::Pushdown;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -34,6 +35,8 @@ pub struct Options {
     pub seed: u64,
     /// Only this case of the run, to reproduce.
     pub only_case: Option<u64>,
+    /// Only cases whose tables are all in these sources.
+    pub homes: Vec<Home>,
     /// Go on after a difference, and report this many.
     pub differences: usize,
 }
@@ -83,6 +86,12 @@ async fn fuzz_case(
     let mut random = StdRng::seed_from_u64(options.seed ^ case.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let tables = random_tables(case, &mut random);
     let schema = format!("case{case}");
+    if !tables
+        .iter()
+        .all(|table| options.homes.contains(&table.home))
+    {
+        return Ok(());
+    }
     let world = World::load(servers, &schema, &tables).await?;
     for _ in 0..QUERIES_PER_CASE {
         let query = Generator::new(&tables, &mut random).query();
@@ -196,7 +205,16 @@ async fn report(
         small = World::load(servers, &small_schema, &small_tables).await?;
         shown = &small;
     }
-    let plan = shown.explain(&difference.sql).await;
+    let plans = [
+        (
+            "plan with pushdown",
+            shown.explain(&difference.sql, Pushdown::On).await,
+        ),
+        (
+            "plan without pushdown",
+            shown.explain(&difference.sql, Pushdown::Off).await,
+        ),
+    ];
     let mut text = format!(
         "\n════ DIFFERENCE ════ seed {} case {case}\nreproduce: cargo xtask fuzz-pushdown --seed {} --case {case}\n\n{}\n",
         options.seed,
@@ -211,7 +229,10 @@ async fn report(
     for (name, answer) in &difference.answers {
         text.push_str(&format!("{name}:\n{answer}\n"));
     }
-    text.push_str(&format!("plan:\n{plan}\n════\n"));
+    for (name, plan) in &plans {
+        text.push_str(&format!("{name}:\n{plan}\n"));
+    }
+    text.push_str("════\n");
     small.drop_tables().await?;
     Ok(text)
 }

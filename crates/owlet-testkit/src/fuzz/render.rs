@@ -305,9 +305,11 @@ impl Renderer<'_> {
                 if self.target == Target::Sqlite {
                     return None;
                 }
-                let escape = match escape {
-                    Some(letter) => format!(" ESCAPE {}", quoted(&letter.to_string())),
-                    None => String::new(),
+                let escape = match (escape, self.target) {
+                    (Some(letter), _) => format!(" ESCAPE {}", quoted(&letter.to_string())),
+                    // Without a word, PostgreSQL escapes by backslash, Athena by nothing.
+                    (None, Target::Postgres) => " ESCAPE ''".to_owned(),
+                    (None, _) => String::new(),
                 };
                 format!(
                     "({} {}LIKE {}{escape})",
@@ -329,6 +331,14 @@ impl Renderer<'_> {
                     "CASE WHEN {} THEN {}{otherwise} END",
                     sub(condition)?,
                     sub(then)?
+                )
+            }
+            // The engine's integer constants are 64 bits wide, and so is its arithmetic with them.
+            Expr::Binary(operator, left, right) if left.class() == Class::Integer => {
+                format!(
+                    "(CAST({} AS bigint) {operator} {})",
+                    sub(left)?,
+                    sub(right)?
                 )
             }
             Expr::Binary(operator, left, right) => {

@@ -139,8 +139,12 @@ impl<'a> World<'a> {
     }
 
     /// The plan, for reports.
-    pub async fn explain(&self, sql: &str) -> String {
-        match self.engine.plan(sql, &QueryOptions::default()).await {
+    pub async fn explain(&self, sql: &str, pushdown: Pushdown) -> String {
+        let options = QueryOptions {
+            pushdown,
+            ..QueryOptions::default()
+        };
+        match self.engine.plan(sql, &options).await {
             Ok(plan) => plan.explanation().to_string(),
             Err(error) => error.to_string(),
         }
