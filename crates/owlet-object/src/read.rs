@@ -59,14 +59,14 @@ impl FileBytes {
         let compression = self.compression;
         match self.open().await? {
             Opened::Remote(chunks) if compression == Compression::None => Ok(chunks),
-            opened => Ok(chunks_of(opened.into_reader(compression)?).boxed()),
+            opened => Ok(chunks_of(opened.into_reader(compression)).boxed()),
         }
     }
 
     /// Opens the file for a decoder that pulls; to be used on a blocking thread only.
     pub async fn reader(self) -> Result<PullReader, DataFusionError> {
         let compression = self.compression;
-        self.open().await?.into_reader(compression)
+        Ok(self.open().await?.into_reader(compression))
     }
 
     async fn open(self) -> Result<Opened, DataFusionError> {
@@ -102,12 +102,9 @@ enum Opened {
 }
 
 impl Opened {
-    fn into_reader(self, compression: Compression) -> Result<PullReader, DataFusionError> {
-        match self {
-            Self::Local(file) => Ok(PullReader {
-                inner: compression.decoder().convert_read(file)?,
-                pump: None,
-            }),
+    fn into_reader(self, compression: Compression) -> PullReader {
+        let (packed, pump): (Box<dyn Read + Send>, _) = match self {
+            Self::Local(file) => (Box::new(file), None),
             Self::Remote(mut chunks) => {
                 let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
                 let pump = tokio::spawn(async move {
@@ -124,19 +121,23 @@ impl Opened {
                     current: Bytes::new(),
                     ended: false,
                 };
-                let pump = Some(AbortOnDrop(pump.abort_handle()));
-                Ok(PullReader {
-                    inner: compression.decoder().convert_read(source)?,
-                    pump,
-                })
+                (Box::new(source), Some(AbortOnDrop(pump.abort_handle())))
             }
-        }
+        };
+        let inner = Unpacking::NotStarted(packed, compression);
+        PullReader { inner, pump }
     }
+}
+
+/// Decoders read ahead when they are made, so they are made on the thread that may block.
+enum Unpacking {
+    NotStarted(Box<dyn Read + Send>, Compression),
+    Started(Box<dyn Read + Send>),
 }
 
 /// A blocking reader of a file's unpacked content.
 pub struct PullReader {
-    inner: Box<dyn Read + Send>,
+    inner: Unpacking,
     pump: Option<AbortOnDrop>,
 }
 
@@ -156,7 +157,18 @@ pub struct TransferGuard {
 
 impl Read for PullReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer)
+        if let Unpacking::NotStarted(packed, compression) = &mut self.inner {
+            let packed = std::mem::replace(packed, Box::new(io::empty()));
+            let unpacked = compression
+                .decoder()
+                .convert_read(packed)
+                .map_err(|error| io::Error::other(error.strip_backtrace()))?;
+            self.inner = Unpacking::Started(unpacked);
+        }
+        match &mut self.inner {
+            Unpacking::Started(unpacked) => unpacked.read(buffer),
+            Unpacking::NotStarted(_, _) => Ok(0),
+        }
     }
 }
 

@@ -205,6 +205,14 @@ impl JsonDecoder {
         Ok(())
     }
 
+    /// Converts the rows decoded so far, if they are whole; finds out whether they fit.
+    pub fn flush_whole_rows(&mut self) -> Result<(), JsonProblem> {
+        if !self.decoder.has_partial_record() {
+            self.decoder.flush().map_err(plain)?;
+        }
+        Ok(())
+    }
+
     fn decode(&mut self, text: &[u8], out: &mut Vec<RecordBatch>) -> Result<(), JsonProblem> {
         let mut rest = text;
         while !rest.is_empty() {

@@ -309,12 +309,12 @@ async fn csv_dialects() {
 #[tokio::test]
 async fn large_text_files_are_read_in_parts() {
     let fixture = Fixture::new();
-    let rows: usize = 200_000;
+    let count: usize = 200_000;
     let csv = "id,word\n".to_owned()
-        + &(0..rows)
+        + &(0..count)
             .map(|n| format!("{n},word {n}\n"))
             .collect::<String>();
-    let json = (0..rows)
+    let json = (0..count)
         .map(|n| format!("{{\"id\":{n},\"word\":\"word {n}\"}}\n"))
         .collect::<String>();
     fixture.write("a.csv", csv);

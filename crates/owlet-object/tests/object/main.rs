@@ -2,3 +2,5 @@
 
 mod common;
 mod formats;
+mod s3;
+mod traps;
