@@ -248,7 +248,7 @@ impl<'a> Question<'a> {
     pub(crate) fn items_of_partition(&self, hash: &str, extent: Extent) -> f64 {
         match self.table.distinct_values(hash) {
             Some(distinct) if distinct >= 1.0 => (extent.items / distinct).max(1.0),
-            _ => extent.items.min(10.0).max(1.0),
+            _ => extent.items.clamp(1.0, 10.0),
         }
     }
 
