@@ -228,7 +228,7 @@ impl<'a> Question<'a> {
         let table = Extent {
             items: table_items,
             item_bytes: table_item_bytes,
-            is_counted: description.items > 0,
+            is_counted: description.items > 0 || inferred.complete,
         };
         match index {
             None => table,
