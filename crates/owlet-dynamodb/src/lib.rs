@@ -10,7 +10,6 @@ mod connector;
 mod cursor;
 mod decode;
 mod description;
-pub mod docs;
 mod infer;
 mod number;
 mod options;

@@ -325,6 +325,7 @@ impl ObjectStore for ReadOnlyStore {
                 .into_iter()
                 .map(|meta| self.show(meta))
                 .collect(),
+            ..result
         })
     }
 

@@ -290,9 +290,13 @@ pub struct SchemaInferArguments {
     #[arg(value_name = "CATALOG.TABLE")]
     pub name: String,
 
-    /// Keep the schema beside owlet.toml, so that it is used from now on and can be edited
+    /// Write the schema to the catalog's schema_overrides file, where it is used from now on and can be edited
     #[arg(long)]
     pub write: bool,
+
+    /// How to list
+    #[command(flatten)]
+    pub list: ListArguments,
 }
 
 /// `owlet init`.

@@ -14,6 +14,7 @@ mod output;
 mod printer;
 mod progress;
 mod session;
+mod shell;
 mod statements;
 mod units;
 

@@ -1,7 +1,5 @@
 //! The JSON documents of Scan, Query, GetItem and BatchGetItem. Must never send them.
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
 use crate::description::KeySchema;
@@ -20,7 +18,7 @@ pub(super) enum Unit {
     /// One key range.
     Range {
         index: Option<String>,
-        keys: Arc<KeySchema>,
+        keys: KeySchema,
         hash: AttributeValue,
         test: SortTest,
         order: RangeOrder,

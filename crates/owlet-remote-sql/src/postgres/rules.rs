@@ -514,7 +514,7 @@ pub(super) const RULES: &[Rule] = &[
         Aggregate(AggregateFunction::Sum),
         Each(&[Decimal]),
         Exact(aggregates::sum_decimals),
-        "a sum beyond the planned type is an error",
+        "cast to the planned type",
     ),
     rule(
         Aggregate(AggregateFunction::Sum),

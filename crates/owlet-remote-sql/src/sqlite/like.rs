@@ -54,9 +54,8 @@ pub(super) fn like(call: &Call<'_>) -> Result<String, Refusal> {
         }
         [PatternPart::AnyText, PatternPart::Text(suffix)] => {
             let bytes = suffix.as_bytes();
-            // The length first: the end of an empty blob is NULL to SQLite.
             format!(
-                "(length(CAST({0} AS BLOB)) >= {1} AND substr(CAST({0} AS BLOB), -{1}) = {2})",
+                "(substr(CAST({} AS BLOB), -{}) = {})",
                 operand.sql,
                 bytes.len(),
                 blob(bytes)

@@ -5,11 +5,21 @@ use crate::arguments::{ExplainArguments, ExplainFormat, LimitArguments};
 use crate::errors::{CliError, ExitStatus, Result};
 use crate::execution;
 use crate::interrupt::Interrupt;
+use crate::printer::Printer;
+use crate::session::Session;
 
 /// Runs the command. Reads metadata only.
 pub async fn run(arguments: ExplainArguments, context: &Context) -> Result<ExitStatus> {
+    explain(&context.session()?, arguments, context.printer).await
+}
+
+/// Explains statements in an open session.
+pub async fn explain(
+    session: &Session,
+    arguments: ExplainArguments,
+    printer: Printer,
+) -> Result<ExitStatus> {
     let statements = read_statements(&arguments.sql)?;
-    let session = context.session()?;
     let options = session.query_options(&arguments.planning, &LimitArguments::default())?;
     let interrupt = Interrupt::listen();
     for (index, statement) in statements.iter().enumerate() {
@@ -26,7 +36,7 @@ pub async fn run(arguments: ExplainArguments, context: &Context) -> Result<ExitS
         if index > 0 && arguments.output == ExplainFormat::Tree {
             text.insert(0, '\n');
         }
-        context.printer.result(&text)?;
+        printer.result(&text)?;
     }
     Ok(ExitStatus::Success)
 }

@@ -9,26 +9,41 @@ use super::{Context, Rows};
 use crate::arguments::{ListArguments, SchemasArguments, TablesArguments};
 use crate::errors::{CliError, ExitStatus, Result};
 use crate::printer::Printer;
+use crate::session::Session;
 
 /// `owlet catalogs`. Opens nothing.
 pub fn catalogs(arguments: &ListArguments, context: &Context) -> Result<ExitStatus> {
-    let session = context.session()?;
+    catalogs_in(&context.session()?, arguments, context.printer)
+}
+
+/// Lists the catalogs of an open session.
+pub fn catalogs_in(
+    session: &Session,
+    arguments: &ListArguments,
+    printer: Printer,
+) -> Result<ExitStatus> {
     let mut rows = Rows::new(&["catalog", "connector"]);
     for catalog in session.engine.catalogs() {
         rows.push(vec![Some(catalog.name), Some(catalog.kind.to_owned())]);
     }
-    rows.print(arguments.output, context.printer)?;
+    rows.print(arguments.output, printer)?;
     if session.config.file.is_none() {
-        context
-            .printer
-            .note("no owlet.toml here or above; write one with `owlet init`");
+        printer.note("no owlet.toml here or above; write one with `owlet init`");
     }
     Ok(ExitStatus::Success)
 }
 
 /// `owlet schemas [CATALOG]`.
 pub async fn schemas(arguments: SchemasArguments, context: &Context) -> Result<ExitStatus> {
-    let session = context.session()?;
+    schemas_in(&context.session()?, arguments, context.printer).await
+}
+
+/// Lists the schemas of an open session.
+pub async fn schemas_in(
+    session: &Session,
+    arguments: SchemasArguments,
+    printer: Printer,
+) -> Result<ExitStatus> {
     let engine = &session.engine;
     let catalogs = chosen_catalogs(engine, arguments.catalog.as_deref())?;
     let listed = join_all(catalogs.iter().map(|catalog| engine.schemas(catalog))).await;
@@ -41,16 +56,24 @@ pub async fn schemas(arguments: SchemasArguments, context: &Context) -> Result<E
                     rows.push(vec![Some(catalog.clone()), Some(schema)]);
                 }
             }
-            Err(error) => status = told(error, context.printer),
+            Err(error) => status = told(error, printer),
         }
     }
-    rows.print(arguments.list.output, context.printer)?;
+    rows.print(arguments.list.output, printer)?;
     Ok(status)
 }
 
 /// `owlet tables [CATALOG[.SCHEMA]]`.
 pub async fn tables(arguments: TablesArguments, context: &Context) -> Result<ExitStatus> {
-    let session = context.session()?;
+    tables_in(&context.session()?, arguments, context.printer).await
+}
+
+/// Lists the tables of an open session.
+pub async fn tables_in(
+    session: &Session,
+    arguments: TablesArguments,
+    printer: Printer,
+) -> Result<ExitStatus> {
     let engine = &session.engine;
     let (catalog, schema) = match arguments
         .scope
@@ -82,10 +105,10 @@ pub async fn tables(arguments: TablesArguments, context: &Context) -> Result<Exi
                     ]);
                 }
             }
-            Err(error) => status = told(error, context.printer),
+            Err(error) => status = told(error, printer),
         }
     }
-    rows.print(arguments.list.output, context.printer)?;
+    rows.print(arguments.list.output, printer)?;
     Ok(status)
 }
 

@@ -111,18 +111,6 @@ pub fn read_statements(arguments: &SqlArguments) -> Result<Vec<Statement>> {
     Ok(statements)
 }
 
-/// The only statement a command was given.
-pub fn read_statement(arguments: &SqlArguments) -> Result<Statement> {
-    let mut statements = read_statements(arguments)?;
-    if statements.len() > 1 {
-        return Err(CliError::usage(
-            format!("this command takes one statement, not {}", statements.len()),
-            "",
-        ));
-    }
-    Ok(statements.remove(0))
-}
-
 fn read_standard_input() -> Result<String> {
     let mut text = String::new();
     std::io::stdin()

@@ -1,11 +1,96 @@
 //! `owlet schema infer`: samples a DynamoDB table and shows its columns with the evidence.
 
-use super::Context;
+use owlet_engine::EngineError;
+
+use super::{Context, Rows};
 use crate::arguments::SchemaInferArguments;
+use crate::config::{self, CatalogSettings, Config};
 use crate::errors::{CliError, ExitStatus, Result};
+use crate::units;
 
 /// Runs the command.
 pub async fn run(arguments: SchemaInferArguments, context: &Context) -> Result<ExitStatus> {
-    let _ = (arguments, context);
-    Err(CliError::failed("not there yet", ""))
+    let config = config::load(&context.config)?;
+    let (catalog, table) = split_name(&arguments.name)?;
+    let connector = config::runtime::dynamodb_connector(&config, &catalog)
+        .await
+        .map_err(EngineError::from)?;
+    let Some(connector) = connector else {
+        let hint =
+            "schemas are inferred for catalogs with connector = \"dynamodb\"; see `owlet catalogs`";
+        return Err(CliError::usage(
+            format!("{catalog} is no DynamoDB catalog"),
+            hint,
+        ));
+    };
+    let report = connector
+        .infer_schema(table)
+        .await
+        .map_err(EngineError::from)?;
+    let mut rows = Rows::new(&["column", "type", "attribute", "key", "evidence"]);
+    for evidence in &report.attributes {
+        let decided = if evidence.overridden {
+            " (decided by the override file)"
+        } else {
+            ""
+        };
+        rows.push(vec![
+            Some(evidence.column.clone()),
+            Some(evidence.column_type.clone()),
+            Some(evidence.attribute.clone()),
+            evidence.key.then(|| "key".to_owned()),
+            Some(format!("{}{decided}", evidence.summary())),
+        ]);
+    }
+    rows.print(arguments.list.output, context.printer)?;
+    context.printer.note(&format!(
+        "{} of about {} in {}, sampled from {}, for {} RCU",
+        units::counted(report.items, "item"),
+        units::count(report.table_items),
+        report.table,
+        units::counted(u64::from(report.segments), "segment"),
+        units::rcu(report.rcu),
+    ));
+    if arguments.write {
+        let file = override_file(&config, &catalog)?;
+        report
+            .write_overrides(&catalog, &file)
+            .map_err(EngineError::from)?;
+        context.printer.note(&format!(
+            "written to {}; edit it where you know better",
+            file.display()
+        ));
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// `CATALOG.TABLE` or `CATALOG.default.TABLE`; a table name may hold dots itself.
+fn split_name(name: &str) -> Result<(String, &str)> {
+    let Some((catalog, table)) = name.split_once('.') else {
+        return Err(CliError::usage(
+            format!("{name} names no catalog"),
+            "write CATALOG.TABLE",
+        ));
+    };
+    let table = table.strip_prefix("default.").unwrap_or(table);
+    Ok((catalog.to_lowercase(), table))
+}
+
+fn override_file(config: &Config, catalog: &str) -> Result<std::path::PathBuf> {
+    let settings = config
+        .catalogs
+        .iter()
+        .find(|known| known.name == catalog)
+        .map(|known| &known.settings);
+    if let Some(CatalogSettings::DynamoDb(settings)) = settings
+        && let Some(file) = &settings.schema_overrides
+    {
+        return Ok(config.path(file));
+    }
+    Err(CliError::usage(
+        format!("catalog {catalog} has no file for its schemas"),
+        format!(
+            "add schema_overrides = \"{catalog}-schema.toml\" to [catalog.{catalog}], then try again"
+        ),
+    ))
 }

@@ -5,6 +5,7 @@ mod document;
 mod error;
 mod interpolate;
 mod locate;
+mod options;
 pub mod runtime;
 mod secret;
 mod settings;

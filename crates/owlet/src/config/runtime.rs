@@ -4,11 +4,15 @@
 use std::sync::Arc;
 
 use owlet_connector::ConnectorError;
+use owlet_dynamodb::DynamoDbConnector;
 use owlet_engine::{Engine, EngineConfig, EngineError, Source};
-use owlet_object::{CsvOptions, ObjectConnector, ObjectOptions, TableOptions};
+use owlet_object::ObjectConnector;
+use owlet_postgres::PostgresConnector;
+use owlet_sqlite::SqliteConnector;
 
-use super::Config;
-use super::settings::{CatalogSettings, CsvSettings, ObjectSettings};
+use super::settings::{Catalog, CatalogSettings, DynamoDbSettings};
+use super::{Config, options};
+use crate::embedded::EmbeddedConnector;
 
 /// The engine with all configured catalogs.
 pub fn engine(config: &Config) -> Result<Engine, EngineError> {
@@ -22,93 +26,67 @@ pub fn engine(config: &Config) -> Result<Engine, EngineError> {
         target_partitions: config.engine.target_partitions,
     });
     for catalog in &config.catalogs {
-        let source = match &catalog.settings {
-            CatalogSettings::Object(settings) => {
-                let connector =
-                    ObjectConnector::new(&catalog.name, object_options(config, settings))?;
-                Source::Object(Arc::new(connector))
-            }
-            CatalogSettings::Postgres(_)
-            | CatalogSettings::Sqlite(_)
-            | CatalogSettings::DynamoDb(_) => {
-                return Err(EngineError::from(ConnectorError::Configuration {
-                    catalog: catalog.name.clone(),
-                    message: "this connector is not in this version of Owlet".to_owned(),
-                    hint: String::new(),
-                }));
-            }
-        };
-        builder = builder.catalog(&catalog.name, source);
+        builder = builder.catalog(&catalog.name, source(config, catalog)?);
     }
     builder.build()
 }
 
-fn object_options(config: &Config, settings: &ObjectSettings) -> ObjectOptions {
-    let location = if settings.location.contains("://") {
-        settings.location.clone()
-    } else {
-        folder_text(config, &settings.location)
+fn source(config: &Config, catalog: &Catalog) -> Result<Source, ConnectorError> {
+    let name = catalog.name.as_str();
+    Ok(match &catalog.settings {
+        CatalogSettings::Postgres(settings) => Source::Sql(Arc::new(PostgresConnector::new(
+            name,
+            options::postgres(config, settings),
+        )?)),
+        CatalogSettings::Sqlite(settings) => Source::Sql(Arc::new(SqliteConnector::new(
+            name,
+            options::sqlite(config, settings),
+        )?)),
+        CatalogSettings::DynamoDb(settings) => match &settings.embedded {
+            Some(file) => {
+                let options = options::dynamodb(config, settings);
+                Source::Table(Arc::new(EmbeddedConnector::new(
+                    name,
+                    config.path(file),
+                    options,
+                )))
+            }
+            None => Source::Table(Arc::new(dynamodb(config, name, settings)?)),
+        },
+        CatalogSettings::Object(settings) => Source::Object(Arc::new(ObjectConnector::new(
+            name,
+            options::object(config, settings),
+        )?)),
+    })
+}
+
+fn dynamodb(
+    config: &Config,
+    name: &str,
+    settings: &DynamoDbSettings,
+) -> Result<DynamoDbConnector, ConnectorError> {
+    DynamoDbConnector::new(name, options::dynamodb(config, settings))
+}
+
+/// The DynamoDB connector of a catalog, for what only it can do (`owlet schema infer`); `None` when the catalog
+/// is of another kind or does not exist.
+pub async fn dynamodb_connector(
+    config: &Config,
+    name: &str,
+) -> Result<Option<Arc<DynamoDbConnector>>, ConnectorError> {
+    let catalog = config.catalogs.iter().find(|catalog| catalog.name == name);
+    let Some(CatalogSettings::DynamoDb(settings)) = catalog.map(|catalog| &catalog.settings) else {
+        return Ok(None);
     };
-    ObjectOptions {
-        location,
-        region: settings.region.clone(),
-        endpoint: settings.endpoint.clone(),
-        allow_http: settings.allow_http,
-        profile: settings.profile.clone(),
-        access_key_id: settings
-            .access_key_id
-            .as_ref()
-            .map(|secret| secret.expose().to_owned()),
-        secret_access_key: settings
-            .secret_access_key
-            .as_ref()
-            .map(|secret| secret.expose().to_owned()),
-        session_token: settings
-            .session_token
-            .as_ref()
-            .map(|secret| secret.expose().to_owned()),
-        credential_source: None,
-        csv: csv_options(&settings.csv),
-        partition_types: settings.partition_types.clone(),
-        infer_rows: settings.infer_rows,
-        tables: settings
-            .tables
-            .iter()
-            .map(|(name, table)| {
-                let options = TableOptions {
-                    format: table.format.clone(),
-                    csv: csv_options(&table.csv),
-                    partition_types: table.partition_types.clone(),
-                    infer_rows: table.infer_rows,
-                };
-                (name.clone(), options)
-            })
-            .collect(),
-    }
-}
-
-/// A path as text keeps its final `/`, which a path alone would lose.
-fn folder_text(config: &Config, location: &str) -> String {
-    let mut text = config
-        .path(std::path::Path::new(location))
-        .to_string_lossy()
-        .into_owned();
-    if location.ends_with('/') && !text.ends_with('/') {
-        text.push('/');
-    }
-    text
-}
-
-fn csv_options(settings: &CsvSettings) -> CsvOptions {
-    CsvOptions {
-        header: settings.header,
-        delimiter: settings.delimiter,
-        quote: settings.quote,
-        escape: settings.escape,
-        comment: settings.comment,
-        null: settings.null.clone(),
-        types: settings.types.clone(),
-        all_text: settings.all_text,
-        newlines_in_values: settings.newlines_in_values,
+    match &settings.embedded {
+        Some(file) => {
+            let embedded = EmbeddedConnector::new(
+                name,
+                config.path(file),
+                options::dynamodb(config, settings),
+            );
+            embedded.started().await.map(Some)
+        }
+        None => dynamodb(config, name, settings).map(|connector| Some(Arc::new(connector))),
     }
 }

@@ -133,6 +133,8 @@ pub enum Infinity {
 pub struct SqliteSettings {
     /// The database file; it is opened read-only.
     pub path: PathBuf,
+    /// How long a statement waits for a writer's lock ("5s" without it).
+    pub busy_timeout: Option<Period>,
 }
 
 /// DynamoDB tables of one account and region; their only schema is default.

@@ -107,7 +107,7 @@ fn problems_name_line_and_remedy() {
     ");
     insta::assert_snapshot!(report("\n[catalog.a]\nconnector = \"sqlite\"\npath = \"x\"\nzzz = 1\n"), @r"
     error: folder/owlet.toml:5: unknown key `zzz` in [catalog.a]
-    hint: known keys: path
+    hint: known keys: path, busy_timeout
     ");
     insta::assert_snapshot!(
         report("[catalog.f]\nconnector = \"object\"\nlocation = \"x/\"\n[catalog.f.csv]\nheadr = true\n"),

@@ -1,0 +1,209 @@
+//! Settings as the connectors' own options: secrets exposed, paths made absolute, defaults left to the connector.
+//! Must never build a connector.
+
+use owlet_dynamodb::DynamoDbOptions;
+use owlet_object::{CsvOptions, ObjectOptions, TableOptions};
+use owlet_postgres::{PostgresOptions, UnrepresentablePolicy};
+use owlet_sqlite::SqliteOptions;
+
+use super::Config;
+use super::secret::Secret;
+use super::settings::{
+    Consistency, CsvSettings, DynamoDbSettings, Infinity, Numbers, ObjectSettings, OnTypeMismatch,
+    PostgresSettings, ScanPolicy, SqliteSettings, SslMode,
+};
+
+/// Options of a PostgreSQL catalog.
+pub fn postgres(config: &Config, settings: &PostgresSettings) -> PostgresOptions {
+    let mut options = PostgresOptions::new(settings.url.expose());
+    options.password = exposed(&settings.password);
+    options.password_file = settings
+        .password_file
+        .as_ref()
+        .map(|file| config.path(file));
+    options.sslmode = settings.sslmode.map(|mode| match mode {
+        SslMode::Disable => owlet_postgres::SslMode::Disable,
+        SslMode::Prefer => owlet_postgres::SslMode::Prefer,
+        SslMode::Require => owlet_postgres::SslMode::Require,
+        SslMode::VerifyCa => owlet_postgres::SslMode::VerifyCa,
+        SslMode::VerifyFull => owlet_postgres::SslMode::VerifyFull,
+    });
+    options.ca_file = settings.ca_file.as_ref().map(|file| config.path(file));
+    options.statement_timeout = settings.statement_timeout.map(|period| period.0);
+    set(&mut options.max_connections, settings.max_connections);
+    set(
+        &mut options.application_name,
+        settings.application_name.clone(),
+    );
+    set(
+        &mut options.connect_timeout,
+        settings.connect_timeout.map(|period| period.0),
+    );
+    set(
+        &mut options.metadata_ttl,
+        settings.metadata_ttl.map(|period| period.0),
+    );
+    set(&mut options.numeric_scale, settings.numeric_scale);
+    let infinity = settings.infinity.map(|policy| match policy {
+        Infinity::Error => UnrepresentablePolicy::Error,
+        Infinity::Null => UnrepresentablePolicy::Null,
+        Infinity::Clamp => UnrepresentablePolicy::Clamp,
+    });
+    set(&mut options.infinity, infinity);
+    set(&mut options.search_path, settings.search_path.clone());
+    options
+}
+
+/// Options of an SQLite catalog.
+pub fn sqlite(config: &Config, settings: &SqliteSettings) -> SqliteOptions {
+    let mut options = SqliteOptions::new(config.path(&settings.path));
+    set(
+        &mut options.busy_timeout,
+        settings.busy_timeout.map(|period| period.0),
+    );
+    options
+}
+
+/// What is configured replaces the connector's own default.
+fn set<T>(option: &mut T, configured: Option<T>) {
+    if let Some(configured) = configured {
+        *option = configured;
+    }
+}
+
+fn exposed(secret: &Option<Secret>) -> Option<String> {
+    secret.as_ref().map(|secret| secret.expose().to_owned())
+}
+
+/// Options of a DynamoDB catalog.
+pub fn dynamodb(config: &Config, settings: &DynamoDbSettings) -> DynamoDbOptions {
+    let mut options = DynamoDbOptions {
+        region: settings.region.clone(),
+        endpoint: settings.endpoint.clone(),
+        profile: settings.profile.clone(),
+        access_key_id: exposed(&settings.access_key_id),
+        secret_access_key: exposed(&settings.secret_access_key),
+        session_token: exposed(&settings.session_token),
+        max_rcu_per_second: settings.max_rcu_per_second,
+        segments: settings.segments,
+        schema_overrides: settings
+            .schema_overrides
+            .as_ref()
+            .map(|file| config.path(file)),
+        cache_dir: settings
+            .cache_dir
+            .as_ref()
+            .map(|folder| config.path(folder)),
+        ..DynamoDbOptions::default()
+    };
+    let consistency = settings.consistency.map(|consistency| match consistency {
+        Consistency::Eventual => owlet_dynamodb::Consistency::Eventual,
+        Consistency::Strong => owlet_dynamodb::Consistency::Strong,
+    });
+    set(&mut options.consistency, consistency);
+    set(&mut options.sample_items, settings.sample_items);
+    set(&mut options.sample_max_rcu, settings.sample_max_rcu);
+    set(
+        &mut options.metadata_ttl,
+        settings.metadata_ttl.map(|period| period.0),
+    );
+    set(
+        &mut options.schema_ttl,
+        settings.schema_ttl.map(|period| period.0),
+    );
+    let on_type_mismatch = settings.on_type_mismatch.map(|policy| match policy {
+        OnTypeMismatch::Error => owlet_dynamodb::OnTypeMismatch::Error,
+        OnTypeMismatch::Null => owlet_dynamodb::OnTypeMismatch::Null,
+    });
+    set(&mut options.on_type_mismatch, on_type_mismatch);
+    let numbers = settings.numbers.map(|numbers| match numbers {
+        Numbers::Decimal => owlet_dynamodb::NumberPolicy::Decimal,
+        Numbers::Double => owlet_dynamodb::NumberPolicy::Double,
+        Numbers::Text => owlet_dynamodb::NumberPolicy::Text,
+    });
+    set(&mut options.numbers, numbers);
+    let scan = settings.scan.map(|scan| match scan {
+        ScanPolicy::Allow => owlet_dynamodb::ScanPolicy::Allow,
+        ScanPolicy::Deny => owlet_dynamodb::ScanPolicy::Deny,
+    });
+    set(&mut options.scan, scan);
+    set(&mut options.max_retries, settings.max_retries);
+    set(
+        &mut options.throttle_patience,
+        settings.throttle_patience.map(|period| period.0),
+    );
+    set(
+        &mut options.connect_timeout,
+        settings.connect_timeout.map(|period| period.0),
+    );
+    set(
+        &mut options.read_timeout,
+        settings.read_timeout.map(|period| period.0),
+    );
+    options
+}
+
+/// Options of a catalog of files.
+pub fn object(config: &Config, settings: &ObjectSettings) -> ObjectOptions {
+    let location = if settings.location.contains("://") {
+        settings.location.clone()
+    } else {
+        folder_text(config, &settings.location)
+    };
+    ObjectOptions {
+        location,
+        region: settings.region.clone(),
+        endpoint: settings.endpoint.clone(),
+        allow_http: settings.allow_http,
+        profile: settings.profile.clone(),
+        access_key_id: settings
+            .access_key_id
+            .as_ref()
+            .map(|secret| secret.expose().to_owned()),
+        secret_access_key: exposed(&settings.secret_access_key),
+        session_token: exposed(&settings.session_token),
+        credential_source: None,
+        csv: csv_options(&settings.csv),
+        partition_types: settings.partition_types.clone(),
+        infer_rows: settings.infer_rows,
+        tables: settings
+            .tables
+            .iter()
+            .map(|(name, table)| {
+                let options = TableOptions {
+                    format: table.format.clone(),
+                    csv: csv_options(&table.csv),
+                    partition_types: table.partition_types.clone(),
+                    infer_rows: table.infer_rows,
+                };
+                (name.clone(), options)
+            })
+            .collect(),
+    }
+}
+
+/// A path as text keeps its final `/`, which a path alone would lose.
+fn folder_text(config: &Config, location: &str) -> String {
+    let mut text = config
+        .path(std::path::Path::new(location))
+        .to_string_lossy()
+        .into_owned();
+    if location.ends_with('/') && !text.ends_with('/') {
+        text.push('/');
+    }
+    text
+}
+
+fn csv_options(settings: &CsvSettings) -> CsvOptions {
+    CsvOptions {
+        header: settings.header,
+        delimiter: settings.delimiter,
+        quote: settings.quote,
+        escape: settings.escape,
+        comment: settings.comment,
+        null: settings.null.clone(),
+        types: settings.types.clone(),
+        all_text: settings.all_text,
+        newlines_in_values: settings.newlines_in_values,
+    }
+}
