@@ -34,7 +34,7 @@ pub struct Options {
     pub tpch_scale_factor: f64,
 }
 
-/// Runs benchmarks and writes `bench/results`.
+/// Runs benchmarks and writes `bench/results` (release builds only).
 pub async fn run(options: &Options) -> Result<()> {
     if let Some(unknown) = options
         .names
@@ -47,7 +47,8 @@ pub async fn run(options: &Options) -> Result<()> {
         )
         .into());
     }
-    let results = repository().join("bench/results");
+    // Numbers of an unoptimised build are for debugging the harness only.
+    let results = repository().join(if cfg!(debug_assertions) { "bench/data/debug" } else { "bench/results" });
     std::fs::create_dir_all(&results)?;
     let is_wanted =
         |name: &str| options.names.is_empty() || options.names.iter().any(|wanted| wanted == name);
