@@ -19,12 +19,37 @@ pub enum Mode {
 
 /// All tables: page, name of the marks, content.
 fn tables() -> Vec<(&'static str, &'static str, String)> {
-    let pushdown = |table: DocTable| table.to_markdown();
-    vec![(
-        "postgres.md",
-        "postgres-pushdown",
-        pushdown(PostgresDialect::pushdown_table()),
-    )]
+    vec![
+        ("postgres.md", "postgres-types", postgres_types()),
+        (
+            "postgres.md",
+            "postgres-pushdown",
+            PostgresDialect::pushdown_table().to_markdown(),
+        ),
+        (
+            "dynamodb.md",
+            "dynamodb-types",
+            owlet_dynamodb::docs::type_table().to_markdown(),
+        ),
+        (
+            "dynamodb.md",
+            "dynamodb-pushdown",
+            owlet_dynamodb::docs::pushdown_table().to_markdown(),
+        ),
+    ]
+}
+
+fn postgres_types() -> String {
+    let rows = owlet_postgres::type_table()
+        .into_iter()
+        .map(|row| vec![row.native.to_owned(), row.arrow, row.notes.to_owned()])
+        .collect();
+    DocTable {
+        title: "Types",
+        headers: vec!["PostgreSQL", "Arrow", "Note"],
+        rows,
+    }
+    .to_markdown()
 }
 
 /// Brings the pages below `folder` up to date, or tells which are not.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use owlet_dynamodb::{DynamoDbConnector, DynamoDbOptions};
 use owlet_engine::{Engine, EngineConfig, Source};
 use owlet_object::{ObjectConnector, ObjectOptions};
 use owlet_postgres::{PostgresConnector, PostgresOptions};
@@ -32,6 +33,17 @@ pub fn engine(catalogs: &Catalogs) -> Result<Engine> {
     if let Some(url) = &catalogs.postgres {
         let connector = PostgresConnector::new("pg", PostgresOptions::new(url))?;
         builder = builder.catalog("pg", Source::Sql(Arc::new(connector)));
+    }
+    if let Some(endpoint) = &catalogs.dynamodb {
+        let options = DynamoDbOptions {
+            region: Some("us-east-1".to_owned()),
+            endpoint: Some(endpoint.clone()),
+            access_key_id: Some("test".to_owned()),
+            secret_access_key: Some("test".to_owned()),
+            ..DynamoDbOptions::default()
+        };
+        let connector = DynamoDbConnector::new("dynamo", options)?;
+        builder = builder.catalog("dynamo", Source::Table(Arc::new(connector)));
     }
     if let Some(folder) = &catalogs.object {
         let options = ObjectOptions {

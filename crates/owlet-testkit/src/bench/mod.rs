@@ -48,7 +48,11 @@ pub async fn run(options: &Options) -> Result<()> {
         .into());
     }
     // Numbers of an unoptimised build are for debugging the harness only.
-    let results = repository().join(if cfg!(debug_assertions) { "bench/data/debug" } else { "bench/results" });
+    let results = repository().join(if cfg!(debug_assertions) {
+        "bench/data/debug"
+    } else {
+        "bench/results"
+    });
     std::fs::create_dir_all(&results)?;
     let is_wanted =
         |name: &str| options.names.is_empty() || options.names.iter().any(|wanted| wanted == name);
