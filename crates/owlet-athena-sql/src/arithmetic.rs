@@ -1,11 +1,255 @@
 //! Integer arithmetic that fails on overflow instead of wrapping.
+//!
+//! Plans keep plain operators, because optimizer rules and pushdown recognise those. Constant arithmetic is checked
+//! before constants are folded, everything else just before physical planning.
 //! It must never know where the numbers come from.
 
-use datafusion_common::Result;
-use datafusion_expr::LogicalPlan;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::Datum;
+use arrow::compute::kernels::numeric;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::error::ArrowError;
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::{DFSchema, Result, ScalarValue, exec_datafusion_err, plan_err};
+use datafusion_expr::expr_rewriter::NamePreserver;
+use datafusion_expr::utils::merge_schema;
+use datafusion_expr::{
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use crate::functions::type_names::sql_name;
 
 /// Replaces integer `+`, `-` and `*` by operators that fail on overflow. Call it on the optimized plan, after
 /// everything that wants to recognise plain operators (pushdown) has run, just before physical planning.
+///
+/// Filters inside table scans stay as they are: their provider reads them, and what it does not apply exactly stands
+/// above the scan as well.
 pub fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
-    Ok(plan)
+    Ok(plan
+        .transform_up_with_subqueries(|plan| check_plan(plan, Scope::Everything))?
+        .data)
+}
+
+/// Which operators are replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Everything,
+    /// What constant folding will evaluate.
+    Constants,
+}
+
+fn check_plan(plan: LogicalPlan, scope: Scope) -> Result<Transformed<LogicalPlan>> {
+    if matches!(plan, LogicalPlan::TableScan(_)) && scope == Scope::Everything {
+        return Ok(Transformed::no(plan));
+    }
+    let mut schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::TableScan(scan) = &plan {
+        schema =
+            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
+    }
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let checked = expr.transform_up(|expr| check_expression(expr, &schema, scope))?;
+        Ok(checked.update_data(|expr| name.restore(expr)))
+    })
+}
+
+fn check_expression(expr: Expr, schema: &DFSchema, scope: Scope) -> Result<Transformed<Expr>> {
+    let function = match &expr {
+        Expr::BinaryExpr(BinaryExpr {
+            op: Operator::Plus, ..
+        }) => &ADD,
+        Expr::BinaryExpr(BinaryExpr {
+            op: Operator::Minus,
+            ..
+        }) => &SUBTRACT,
+        Expr::BinaryExpr(BinaryExpr {
+            op: Operator::Multiply,
+            ..
+        }) => &MULTIPLY,
+        Expr::Negative(_) => &NEGATE,
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let is_integer = expr
+        .get_type(schema)
+        .is_ok_and(|data_type| data_type.is_integer());
+    if !is_integer || (scope == Scope::Constants && !is_constant(&expr)) {
+        return Ok(Transformed::no(expr));
+    }
+    Ok(match expr {
+        Expr::BinaryExpr(BinaryExpr { left, right, .. })
+            if left
+                .get_type(schema)
+                .is_ok_and(|left| right.get_type(schema).is_ok_and(|right| left == right)) =>
+        {
+            Transformed::yes(function.call(vec![*left, *right]))
+        }
+        Expr::Negative(operand) => Transformed::yes(function.call(vec![*operand])),
+        other => Transformed::no(other),
+    })
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    let mut constant = true;
+    let walked = expr.apply(|expr| {
+        constant &= match expr {
+            Expr::Literal(..)
+            | Expr::BinaryExpr(_)
+            | Expr::Negative(_)
+            | Expr::Cast(_)
+            | Expr::TryCast(_) => true,
+            Expr::Case(_) | Expr::Not(_) | Expr::Alias(_) => true,
+            Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Immutable,
+            _ => false,
+        };
+        Ok(if constant {
+            TreeNodeRecursion::Continue
+        } else {
+            TreeNodeRecursion::Stop
+        })
+    });
+    walked.is_ok() && constant
+}
+
+/// Optimizer rule that stands before constant folding.
+#[derive(Debug)]
+pub(crate) struct CheckedConstants;
+
+impl OptimizerRule for CheckedConstants {
+    fn name(&self) -> &str {
+        "athena_checked_constants"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        check_plan(plan, Scope::Constants)
+    }
+}
+
+static ADD: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| checked("owlet_checked_add", Operation::Add));
+static SUBTRACT: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| checked("owlet_checked_subtract", Operation::Subtract));
+static MULTIPLY: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| checked("owlet_checked_multiply", Operation::Multiply));
+static NEGATE: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| checked("owlet_checked_negate", Operation::Negate));
+
+fn checked(name: &'static str, operation: Operation) -> Arc<ScalarUDF> {
+    let arguments = if operation == Operation::Negate { 1 } else { 2 };
+    let signature = Signature::any(arguments, Volatility::Immutable);
+    Arc::new(ScalarUDF::new_from_impl(CheckedOperator {
+        name,
+        operation,
+        signature,
+    }))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Operation {
+    Add,
+    Subtract,
+    Multiply,
+    Negate,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct CheckedOperator {
+    name: &'static str,
+    operation: Operation,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for CheckedOperator {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        match arguments.first() {
+            Some(data_type) => Ok(data_type.clone()),
+            None => plan_err!("{} takes arguments", self.name),
+        }
+    }
+
+    /// The field the plain operator has: the plan's schema is already made.
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let Some(first) = arguments.arg_fields.first() else {
+            return plan_err!("{} takes arguments", self.name);
+        };
+        let nullable = arguments.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(
+            self.name,
+            first.data_type().clone(),
+            nullable,
+        )))
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = arguments.number_rows;
+        let data_type = arguments.return_field.data_type().clone();
+        let result = match arguments.args.as_slice() {
+            [operand] => numeric::neg(operand.to_array(rows)?.as_ref()),
+            [left, right] => {
+                if is_null(left) || is_null(right) {
+                    return Ok(ColumnarValue::Scalar(ScalarValue::try_from(&data_type)?));
+                }
+                let (left_datum, right_datum) = (datum(left)?, datum(right)?);
+                match self.operation {
+                    Operation::Subtract => numeric::sub(left_datum.as_ref(), right_datum.as_ref()),
+                    Operation::Multiply => numeric::mul(left_datum.as_ref(), right_datum.as_ref()),
+                    Operation::Add | Operation::Negate => {
+                        numeric::add(left_datum.as_ref(), right_datum.as_ref())
+                    }
+                }
+            }
+            _ => return plan_err!("{} takes one or two arguments", self.name),
+        };
+        let array = result.map_err(|error| match error {
+            ArrowError::ArithmeticOverflow(detail) => {
+                exec_datafusion_err!(
+                    "{} overflow: {}",
+                    sql_name(&data_type),
+                    detail.trim_start_matches("Overflow happened on: ")
+                )
+            }
+            other => other.into(),
+        })?;
+        let all_scalar = arguments
+            .args
+            .iter()
+            .all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        match all_scalar && array.len() == 1 {
+            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &array, 0,
+            )?)),
+            false => Ok(ColumnarValue::Array(array)),
+        }
+    }
+}
+
+fn is_null(value: &ColumnarValue) -> bool {
+    matches!(value, ColumnarValue::Scalar(scalar) if scalar.is_null())
+}
+
+fn datum(value: &ColumnarValue) -> Result<Box<dyn Datum>> {
+    Ok(match value {
+        ColumnarValue::Array(array) => Box::new(Arc::clone(array)),
+        ColumnarValue::Scalar(scalar) => Box::new(scalar.to_scalar()?),
+    })
 }

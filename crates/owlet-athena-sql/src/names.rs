@@ -38,3 +38,19 @@ pub fn display_names(schema: &DFSchema) -> Vec<String> {
         .map(|(position, field)| display_name(field.name(), position))
         .collect()
 }
+
+/// A text for people: internal names lose the part nobody should see.
+pub(crate) fn without_internal_parts(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut pieces = text.split(SEPARATOR);
+    shown.extend(pieces.next());
+    for piece in pieces {
+        let counter = |character: char| character.is_ascii_digit();
+        shown.push_str(
+            piece
+                .trim_start_matches("unnest")
+                .trim_start_matches(counter),
+        );
+    }
+    shown
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
 
+use crate::arithmetic::CheckedConstants;
 use crate::types::AthenaTypePlanner;
 use crate::{casts, functions, unnest};
 
@@ -33,10 +34,20 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         .scalar_functions()
         .get_or_insert_default()
         .extend(functions);
+    let aggregates = functions::aggregates::functions().into_iter().map(Arc::new);
+    builder
+        .aggregate_functions()
+        .get_or_insert_default()
+        .extend(aggregates);
     builder
         .relation_planners()
         .get_or_insert_default()
         .insert(0, unnest::planner());
+    builder
+        .optimizer()
+        .get_or_insert_default()
+        .rules
+        .insert(0, Arc::new(CheckedConstants));
     builder
         .with_type_planner(Arc::new(AthenaTypePlanner))
         .with_analyzer_rule(casts::rule())

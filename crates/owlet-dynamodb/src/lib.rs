@@ -10,6 +10,7 @@ mod connector;
 mod cursor;
 mod decode;
 mod description;
+pub mod docs;
 mod infer;
 mod number;
 mod options;

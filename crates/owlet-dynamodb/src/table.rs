@@ -60,8 +60,8 @@ impl DynamoTable {
             name: description.name.clone(),
             kind: TableKind::Table,
             columns: metadata,
-            rows: RowCount::Estimated(description.items),
-            bytes: Some(description.bytes),
+            rows: row_count(&description, &inferred),
+            bytes: (description.items > 0).then_some(description.bytes),
             primary_key,
             comment: None,
         };
@@ -139,6 +139,15 @@ impl DynamoTable {
             rcu: self.inferred.capacity_units,
             attributes,
         }
+    }
+}
+
+/// The service counts a table about every six hours; a new one has no items until then.
+fn row_count(description: &TableDescription, inferred: &InferredSchema) -> RowCount {
+    match (description.items, inferred.complete) {
+        (0, true) => RowCount::Estimated(inferred.items),
+        (0, false) => RowCount::Unknown,
+        (counted, _) => RowCount::Estimated(counted.max(inferred.items)),
     }
 }
 
@@ -315,6 +324,7 @@ mod tests {
             capacity_units: 0.5,
             sampled_at: 0,
             table_items: 100,
+            complete: false,
             attributes,
         };
         DynamoTable::new(description, inferred, &SchemaOverrides::default())

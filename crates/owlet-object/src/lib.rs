@@ -1,9 +1,14 @@
-//! Files and objects: local paths and S3, read by DataFusion's own readers.
+//! Files and objects: local paths and S3 as tables.
+//!
+//! Parquet is read by DataFusion's own reader; CSV, JSON, Arrow IPC and Avro by a file source of this crate that
+//! finds columns by name, never loses a value silently and says file and line when something does not fit.
+//! [`ObjectConnector`] serves a location as a catalog, [`path_provider`] a path in place of a table name.
+//! This crate must never know other sources or the engine.
 
+pub mod docs;
+pub mod format;
 pub mod location;
 pub mod options;
-
-pub mod format;
 pub mod sql_type;
 
 mod connector;

@@ -325,7 +325,6 @@ impl ObjectStore for ReadOnlyStore {
                 .into_iter()
                 .map(|meta| self.show(meta))
                 .collect(),
-            ..result
         })
     }
 

@@ -500,9 +500,14 @@ impl Reading {
         let mut batches = Vec::new();
         while let Some(chunk) = chunks.try_next().await? {
             for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
-                let decoded = decoder.push(piece, &mut batches).and_then(|()| decoder.flush_whole_rows());
+                let decoded = decoder
+                    .push(piece, &mut batches)
+                    .and_then(|()| decoder.flush_whole_rows());
                 if let Err(wrong) = decoded {
-                    return Ok(Some(JsonProblem { line: Some(line), ..wrong }));
+                    return Ok(Some(JsonProblem {
+                        line: Some(line),
+                        ..wrong
+                    }));
                 }
                 batches.clear();
                 line += u64::from(piece.ends_with(b"\n"));

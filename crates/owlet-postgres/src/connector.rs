@@ -18,7 +18,7 @@ use crate::catalog::{self, Layout, Selection};
 use crate::failure::{Stage, translate};
 use crate::options::{PostgresOptions, Settings};
 use crate::plan::{self, Filters, SharedTable, SplitLimits, SplitPayload};
-use crate::pool::{Lease, Pool, Purpose};
+use crate::pool::{Lease, Pool};
 use crate::request::{self, ScanRelation};
 use crate::scan::{self, ScanParts, SplitQuery};
 use crate::snapshot::{Snapshots, Ticket};
@@ -59,10 +59,10 @@ impl PostgresConnector {
 
     /// A connection for catalog queries; one that was idle is asked for a sign of life first.
     async fn catalog_lease(&self) -> Result<Lease> {
-        let mut lease = self.pool.acquire(Purpose::Work).await?;
+        let mut lease = self.pool.acquire().await?;
         if !lease.session()?.seems_alive().await {
             drop(lease);
-            lease = self.pool.acquire_fresh(Purpose::Work).await?;
+            lease = self.pool.acquire_fresh().await?;
         }
         lease.statement_started();
         Ok(lease)
@@ -207,7 +207,7 @@ impl PostgresConnector {
         if let (Some(scan), Some(layout)) = (&row_wise, &layout) {
             let limits = SplitLimits {
                 target_partitions: wishes.options.target_partitions,
-                connections: self.pool.parallel_splits(),
+                connections: self.settings.options.max_connections,
             };
             let reason = if is_key_lookup {
                 Some("not split: at most one row".to_owned())
@@ -241,6 +241,7 @@ impl PostgresConnector {
                 let shared = SharedTable {
                     schema: scan.table.schema.clone(),
                     name: scan.table.name.clone(),
+                    is_partitioned: layout.as_ref().is_some_and(|layout| layout.is_partitioned),
                 };
                 plan::ranged_splits(relation, shared, &boundaries, plan_id).map_err(encode)?
             }
@@ -496,7 +497,7 @@ impl SqlConnector for PostgresConnector {
         let dialect = self
             .dialect
             .get_or_try_init(async || {
-                let lease = self.pool.acquire(Purpose::Work).await?;
+                let lease = self.pool.acquire().await?;
                 let encoding = lease.session()?.server_encoding.clone();
                 lease.release();
                 Ok::<_, ConnectorError>(dialect::dialect(&encoding, self.settings.options.infinity))

@@ -7,7 +7,7 @@ use owlet_connector::{ConnectorError, Health};
 
 use crate::failure::{Stage, translate};
 use crate::options::{Settings, SslMode};
-use crate::pool::{Pool, Purpose};
+use crate::pool::Pool;
 use crate::session::Session;
 
 /// Connects, measures a round trip, and looks at the user's rights.
@@ -39,7 +39,7 @@ fn failed(error: &ConnectorError) -> Health {
 }
 
 async fn examine(pool: &Arc<Pool>, settings: &Settings) -> Result<Health, ConnectorError> {
-    let lease = pool.acquire(Purpose::Work).await?;
+    let lease = pool.acquire().await?;
     let session = lease.session()?;
     let found =
         async { Ok::<_, tokio_postgres::Error>((latency(session).await?, rights(session).await?)) }

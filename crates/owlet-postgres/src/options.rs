@@ -24,6 +24,8 @@ pub struct PostgresOptions {
     pub ca_file: Option<PathBuf>,
     /// Longest run time of one statement; without one the server's own setting holds.
     pub statement_timeout: Option<Duration>,
+    /// Longest wait for a lock on a table (another session's `ALTER TABLE`, `TRUNCATE`, …).
+    pub lock_timeout: Duration,
     /// Upper bound of connections, at least 1.
     pub max_connections: usize,
     /// Shown in `pg_stat_activity`.
@@ -78,6 +80,7 @@ impl PostgresOptions {
             sslmode: None,
             ca_file: None,
             statement_timeout: None,
+            lock_timeout: Duration::from_secs(30),
             max_connections: 8,
             application_name: "owlet".to_owned(),
             connect_timeout: Duration::from_secs(10),
@@ -99,6 +102,7 @@ impl fmt::Debug for PostgresOptions {
             .field("sslmode", &self.sslmode)
             .field("ca_file", &self.ca_file)
             .field("statement_timeout", &self.statement_timeout)
+            .field("lock_timeout", &self.lock_timeout)
             .field("max_connections", &self.max_connections)
             .field("application_name", &self.application_name)
             .field("connect_timeout", &self.connect_timeout)

@@ -31,6 +31,8 @@ pub(crate) struct SplitPayload {
 pub(crate) struct SharedTable {
     pub(crate) schema: String,
     pub(crate) name: String,
+    /// Its rows lie in partitions, which may come and go.
+    pub(crate) is_partitioned: bool,
 }
 
 /// A relation that reads one table row by row.

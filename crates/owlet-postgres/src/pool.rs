@@ -23,23 +23,9 @@ pub(crate) struct Pool {
     settings: Arc<Settings>,
     traits: ServerTraits,
     idle: Mutex<Vec<Session>>,
-    /// Places for statements.
-    workers: Arc<Semaphore>,
-    /// Places for connections that only hold a snapshot. Kept apart, so that snapshots waiting for their splits
-    /// can never take all the places the splits need.
-    coordinators: Arc<Semaphore>,
-    worker_places: usize,
+    places: Arc<Semaphore>,
     /// Leases that are waiting for the server, not for their reader.
     busy: Arc<AtomicUsize>,
-}
-
-/// What a connection is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Running a statement.
-    Work,
-    /// Holding a snapshot.
-    Coordinate,
 }
 
 /// A borrowed connection. Dropped without [`Lease::release`], it is closed, and its statement cancelled.
@@ -62,34 +48,18 @@ enum Running {
 impl Pool {
     pub(crate) fn new(settings: Arc<Settings>) -> Arc<Self> {
         let places = settings.options.max_connections;
-        let coordinator_places = if places >= 3 { (places / 4).max(1) } else { 0 };
-        let worker_places = places - coordinator_places;
         Arc::new(Self {
             settings,
             traits: ServerTraits::default(),
             idle: Mutex::new(Vec::new()),
-            workers: Arc::new(Semaphore::new(worker_places)),
-            coordinators: Arc::new(Semaphore::new(coordinator_places)),
-            worker_places,
+            places: Arc::new(Semaphore::new(places)),
             busy: Arc::new(AtomicUsize::new(0)),
         })
     }
 
-    /// How many splits of one scan can run at once; 1 when the bound leaves no room for a snapshot.
-    pub(crate) fn parallel_splits(&self) -> usize {
-        if self.settings.options.max_connections >= 3 {
-            self.worker_places
-        } else {
-            1
-        }
-    }
-
     /// A connection, idle or new.
-    pub(crate) async fn acquire(
-        self: &Arc<Self>,
-        purpose: Purpose,
-    ) -> Result<Lease, ConnectorError> {
-        let place = self.place(purpose).await?;
+    pub(crate) async fn acquire(self: &Arc<Self>) -> Result<Lease, ConnectorError> {
+        let place = self.place().await?;
         let session = match self.take_idle() {
             Some(session) => session,
             None => Session::connect(Arc::clone(&self.settings), &self.traits).await?,
@@ -98,11 +68,8 @@ impl Pool {
     }
 
     /// A connection that was never used: for a second try after an idle one turned out to be dead.
-    pub(crate) async fn acquire_fresh(
-        self: &Arc<Self>,
-        purpose: Purpose,
-    ) -> Result<Lease, ConnectorError> {
-        let place = self.place(purpose).await?;
+    pub(crate) async fn acquire_fresh(self: &Arc<Self>) -> Result<Lease, ConnectorError> {
+        let place = self.place().await?;
         lock(&self.idle).drain(..).for_each(Session::discard);
         let session = Session::connect(Arc::clone(&self.settings), &self.traits).await?;
         Ok(self.lease(session, place))
@@ -130,12 +97,8 @@ impl Pool {
         None
     }
 
-    async fn place(&self, purpose: Purpose) -> Result<OwnedSemaphorePermit, ConnectorError> {
-        let places = match purpose {
-            Purpose::Work => &self.workers,
-            Purpose::Coordinate => &self.coordinators,
-        };
-        let acquire = Arc::clone(places).acquire_owned();
+    async fn place(&self) -> Result<OwnedSemaphorePermit, ConnectorError> {
+        let acquire = Arc::clone(&self.places).acquire_owned();
         tokio::pin!(acquire);
         let mut standstill = Duration::ZERO;
         loop {

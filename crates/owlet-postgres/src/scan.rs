@@ -11,7 +11,7 @@ use arrow_schema::SchemaRef;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
 use owlet_connector::{BatchStream, ConnectorError, ScanContext};
-use tokio_postgres::CopyOutStream;
+use tokio_postgres::{CopyOutStream, Statement};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::cache::MetadataCache;
@@ -22,9 +22,9 @@ use crate::failure::{
 };
 use crate::options::Settings;
 use crate::plan::SharedTable;
-use crate::pool::{Lease, Pool, Purpose};
+use crate::pool::{Lease, Pool};
 use crate::session::Begin;
-use crate::snapshot::Ticket;
+use crate::snapshot::{RunLease, Ticket};
 
 /// A batch is handed over when its values reach this size, whatever its number of rows.
 const BATCH_BYTES: usize = 16 << 20;
@@ -105,14 +105,30 @@ type Step = Result<(Option<RecordBatch>, Progress), ConnectorError>;
 
 /// A COPY under way.
 struct Reading {
-    lease: Lease,
+    connection: Connection,
     rows: Pin<Box<CopyOutStream>>,
-    commit: BoxFuture<'static, Result<(), tokio_postgres::Error>>,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     reader: CopyReader,
     decoder: BatchDecoder,
     received: u64,
     batch_rows: usize,
+}
+
+/// Where the rows come from.
+enum Connection {
+    /// A transaction of its own, whose COMMIT is under way already.
+    Own {
+        lease: Lease,
+        commit: BoxFuture<'static, Result<(), tokio_postgres::Error>>,
+    },
+    /// A transaction in the snapshot of all splits.
+    Shared(RunLease),
+}
+
+/// A connection before its COPY.
+enum Begun {
+    Own(Lease),
+    Shared(RunLease),
 }
 
 /// Why [`Reading::fill`] returned.
@@ -159,22 +175,56 @@ impl Scan {
     }
 
     async fn open_uncancelled(&self, tried: usize) -> Result<Reading, ConnectorError> {
-        let begin = match &self.query.shared {
-            Some((ticket, table)) => Begin::WithSnapshot(
+        let pool = &self.parts.pool;
+        let mut begun = match &self.query.shared {
+            Some((ticket, table)) => Begun::Shared(
                 ticket
-                    .snapshot(&self.parts.pool, &self.parts.settings.catalog, table)
+                    .connection(pool, &self.parts.settings.catalog, table)
                     .await?,
             ),
-            None => Begin::ReadCommitted,
+            None if tried == 1 => Begun::Own(pool.acquire().await?),
+            None => Begun::Own(pool.acquire_fresh().await?),
         };
-        let mut lease = match tried {
-            1 => self.parts.pool.acquire(Purpose::Work).await?,
-            _ => self.parts.pool.acquire_fresh(Purpose::Work).await?,
+        let started = self.start(begun.lease()?).await;
+        let (rows, decoder, commit) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                if !is_connection_failure(&error) {
+                    // The server has answered: there is nothing to cancel.
+                    begun.lease()?.statement_finished();
+                }
+                return Err(error);
+            }
         };
+        let connection = match (begun, commit) {
+            (Begun::Own(lease), Some(commit)) => Connection::Own { lease, commit },
+            (Begun::Shared(lease), None) => Connection::Shared(lease),
+            _ => {
+                return Err(ConnectorError::Internal(
+                    "a transaction of the wrong kind".to_owned(),
+                ));
+            }
+        };
+        Ok(Reading {
+            connection,
+            rows,
+            cancelled: Box::pin(self.context.cancellation.clone().cancelled_owned()),
+            reader: CopyReader::new(),
+            decoder,
+            received: 0,
+            batch_rows: self.context.batch_rows.max(1),
+        })
+    }
+
+    /// Begins the transaction unless it is shared, checks the columns, starts the COPY.
+    async fn start(&self, lease: &mut Lease) -> Result<Started, ConnectorError> {
         let fail = |error: tokio_postgres::Error| self.translate(&error, Stage::Prepare);
         lease.statement_started();
         let client = Arc::clone(&lease.session()?.client);
-        let begin_sql = lease.session()?.begin_sql(&begin);
+        let begin_sql = match self.query.shared {
+            Some(_) => String::new(),
+            None => lease.session()?.begin_sql(&Begin::ReadCommitted),
+        };
         let copy_sql = format!("COPY ({}) TO STDOUT (FORMAT BINARY)", self.query.sql);
         self.context.work.add_request();
         // One round trip: the transaction, the query's column types (this also locks its tables), the COPY.
@@ -186,12 +236,40 @@ impl Scan {
         begun.map_err(fail)?;
         let described = described.map_err(fail)?;
         let prepared = prepared.map_err(fail)?;
+        let decoder = self.decoder(&described)?;
+        // The second round trip. COMMIT follows at once, so that the connection is free as soon as the rows end.
+        let copy = client.copy_out(&prepared);
+        tokio::pin!(copy);
+        let sent = futures::poll!(&mut copy);
+        let commit = match self.query.shared {
+            Some(_) => None,
+            None => {
+                let client = Arc::clone(&client);
+                let mut commit = async move { client.batch_execute("COMMIT").await }.boxed();
+                // This sends it. A short answer may be committed at once; a finished future must not be polled again.
+                match futures::poll!(&mut commit) {
+                    Poll::Ready(Err(error)) => return Err(fail(error)),
+                    Poll::Ready(Ok(())) => Some(futures::future::ready(Ok(())).boxed()),
+                    Poll::Pending => Some(commit),
+                }
+            }
+        };
+        let rows = match sent {
+            Poll::Ready(rows) => rows,
+            Poll::Pending => copy.await,
+        }
+        .map_err(fail)?;
+        Ok((Box::pin(rows), decoder, commit))
+    }
+
+    /// A decoder for what the server will send; an error if that is not what was planned.
+    fn decoder(&self, described: &Statement) -> Result<BatchDecoder, ConnectorError> {
         let wire_types: Vec<_> = described
             .columns()
             .iter()
             .map(|column| column.type_().clone())
             .collect();
-        let decoder = BatchDecoder::new(
+        BatchDecoder::new(
             Arc::clone(&self.query.schema),
             self.query.origins.clone(),
             &wire_types,
@@ -205,49 +283,25 @@ impl Scan {
                 "{} changed between planning and reading ({difference}); run the query again",
                 self.query.object
             ),
-        })?;
-        // The second round trip. COMMIT follows at once, so that the connection is free as soon as the rows end.
-        let committing = Arc::clone(&client);
-        let mut commit = async move { committing.batch_execute("COMMIT").await }.boxed();
-        let copy = client.copy_out(&prepared);
-        tokio::pin!(copy);
-        let started = futures::poll!(&mut copy);
-        // Sends it; its answer can only come after the rows.
-        let committed_early = futures::poll!(&mut commit);
-        let rows = match started {
-            Poll::Ready(rows) => rows,
-            Poll::Pending => copy.await,
-        }
-        .map_err(fail)?;
-        // A short answer may be committed by now; a finished future must not be polled again.
-        let commit = match committed_early {
-            Poll::Ready(Err(error)) => return Err(fail(error)),
-            Poll::Ready(Ok(())) => futures::future::ready(Ok(())).boxed(),
-            Poll::Pending => commit,
-        };
-        Ok(Reading {
-            rows: Box::pin(rows),
-            commit,
-            cancelled: Box::pin(self.context.cancellation.clone().cancelled_owned()),
-            reader: CopyReader::new(),
-            decoder,
-            received: 0,
-            batch_rows: self.context.batch_rows.max(1),
-            lease,
         })
     }
 
     /// Reads up to the next batch and keeps the COPY for the one after, or ends it in good order.
     async fn proceed(&self, mut reading: Reading) -> Step {
         let started = Instant::now();
-        reading.lease.unpark();
+        reading.connection.lease()?.unpark();
         let filled = match reading.fill().await {
             Ok(filled) => filled,
             Err(Interruption::Cancelled) => {
-                reading.lease.cancel().await;
+                reading.connection.cancel().await;
                 return Err(ConnectorError::Cancelled);
             }
-            Err(Interruption::Server(error)) => return Err(self.read_error(&error, started)),
+            Err(Interruption::Server(error)) => {
+                if error.as_db_error().is_some() {
+                    reading.connection.lease()?.statement_finished();
+                }
+                return Err(self.read_error(&error, started));
+            }
             Err(Interruption::Decode(DecodeError::Connector(error))) => return Err(error),
             Err(Interruption::Decode(DecodeError::Malformed(error))) => {
                 return Err(ConnectorError::ConnectionLost {
@@ -269,7 +323,7 @@ impl Scan {
         };
         match filled {
             Filled::Batch => {
-                reading.lease.park();
+                reading.connection.lease()?.park();
                 Ok((batch, Progress::Reading(Box::new(reading))))
             }
             Filled::End => {
@@ -279,8 +333,8 @@ impl Scan {
         }
     }
 
-    /// The stream ended: it counts only with the trailer and a commit.
-    async fn end(&self, mut reading: Reading) -> Result<(), ConnectorError> {
+    /// The stream ended: it counts only with the trailer, and with a commit.
+    async fn end(&self, reading: Reading) -> Result<(), ConnectorError> {
         if !reading.reader.is_finished() {
             return Err(ConnectorError::ConnectionLost {
                 catalog: self.parts.settings.catalog.clone(),
@@ -288,14 +342,24 @@ impl Scan {
                 message: "the rows ended without their trailer".to_owned(),
             });
         }
-        reading
-            .commit
-            .await
-            .map_err(|error| self.translate(&error, Stage::Read))?;
-        reading.lease.statement_finished();
-        reading.lease.release();
-        if let Some((ticket, _)) = &self.query.shared {
-            ticket.finished();
+        match (reading.connection, &self.query.shared) {
+            (Connection::Own { mut lease, commit }, _) => {
+                commit
+                    .await
+                    .map_err(|error| self.translate(&error, Stage::Read))?;
+                lease.statement_finished();
+                lease.release();
+            }
+            (Connection::Shared(connection), Some((ticket, table))) => {
+                ticket
+                    .finished(connection, &self.parts.settings.catalog, table)
+                    .await?;
+            }
+            (Connection::Shared(_), None) => {
+                return Err(ConnectorError::Internal(
+                    "a shared connection without a run".to_owned(),
+                ));
+            }
         }
         Ok(())
     }
@@ -331,6 +395,38 @@ impl Scan {
             tracing::debug!(error = %translated, "connection failed");
         }
         translated
+    }
+}
+
+/// Rows, their decoder, and the COMMIT that follows them.
+type Started = (
+    Pin<Box<CopyOutStream>>,
+    BatchDecoder,
+    Option<BoxFuture<'static, Result<(), tokio_postgres::Error>>>,
+);
+
+impl Begun {
+    fn lease(&mut self) -> Result<&mut Lease, ConnectorError> {
+        match self {
+            Self::Own(lease) => Ok(lease),
+            Self::Shared(lease) => lease.lease(),
+        }
+    }
+}
+
+impl Connection {
+    fn lease(&mut self) -> Result<&mut Lease, ConnectorError> {
+        match self {
+            Self::Own { lease, .. } => Ok(lease),
+            Self::Shared(lease) => lease.lease(),
+        }
+    }
+
+    async fn cancel(self) {
+        match self {
+            Self::Own { lease, .. } => lease.cancel().await,
+            Self::Shared(lease) => lease.cancel().await,
+        }
     }
 }
 

@@ -28,10 +28,10 @@ const FRESH: Duration = Duration::from_secs(1);
 pub(crate) enum Begin {
     /// One statement, one snapshot of its own, taken after its tables are locked.
     ReadCommitted,
-    /// Exports a snapshot, after locking a table, and keeps both.
-    Coordinator,
-    /// Reads under an exported snapshot.
-    WithSnapshot(String),
+    /// Its snapshot will be exported.
+    ExportSnapshot,
+    /// Reads in an exported snapshot.
+    ImportSnapshot(String),
 }
 
 /// What the server refused once and need not be asked again.
@@ -167,11 +167,11 @@ impl Session {
     /// SQL that begins a read-only transaction with all guards, in one message.
     pub(crate) fn begin_sql(&self, begin: &Begin) -> String {
         let isolation = match begin {
-            Begin::ReadCommitted | Begin::Coordinator => "READ COMMITTED",
-            Begin::WithSnapshot(_) => "REPEATABLE READ",
+            Begin::ReadCommitted => "READ COMMITTED",
+            Begin::ExportSnapshot | Begin::ImportSnapshot(_) => "REPEATABLE READ",
         };
         let mut sql = format!("BEGIN ISOLATION LEVEL {isolation} READ ONLY");
-        if let Begin::WithSnapshot(snapshot) = begin {
+        if let Begin::ImportSnapshot(snapshot) = begin {
             sql.push_str("; SET TRANSACTION SNAPSHOT ");
             sql.push_str(&escape_literal(snapshot));
         }
@@ -184,8 +184,12 @@ impl Session {
                 ));
             }
         }
-        if *begin == Begin::Coordinator {
-            sql.push_str("; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0");
+        if *begin != Begin::ReadCommitted {
+            // It waits for its splits as long as the query's reader makes it wait.
+            sql.push_str("; SET LOCAL idle_in_transaction_session_timeout = 0");
+        }
+        if matches!(begin, Begin::ImportSnapshot(_)) {
+            sql.push_str("; SET LOCAL lock_timeout = '200ms'");
         }
         sql
     }
@@ -355,6 +359,12 @@ fn session_settings(settings: &Settings) -> Vec<(&'static str, String)> {
         ("bytea_output", "hex".to_owned()),
         ("xmloption", "content".to_owned()),
         ("search_path", settings.options.search_path.clone()),
+        // Scans of one query may wait for each other here while a waiting ALTER TABLE holds up the later one at
+        // the server, which cannot see the whole circle.
+        (
+            "lock_timeout",
+            settings.options.lock_timeout.as_millis().max(1).to_string(),
+        ),
     ];
     if let Some(timeout) = settings.options.statement_timeout {
         list.push(("statement_timeout", timeout.as_millis().max(1).to_string()));

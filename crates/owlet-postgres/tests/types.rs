@@ -599,7 +599,7 @@ async fn arrays() {
         "bool[]",
         &["'{t,f,NULL}'"],
         list(DataType::Boolean),
-        "'{true,false,NULL}'::text",
+        "CASE WHEN v IS NOT NULL THEN '{true,false,NULL}' END",
     )
     .await;
     let dates = "'{' || (v[1] - '1970-01-01'::date) || ',NULL}'";

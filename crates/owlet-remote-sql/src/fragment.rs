@@ -31,6 +31,9 @@ pub(crate) struct Fragment {
     pub simple: bool,
     /// A whole number of at most 32 bits, even if its type is a float: millions of them add up without rounding.
     pub small_whole: bool,
+    /// For a decimal: its value may have more digits after the point than its type. Reading such a value is an
+    /// error, so it must not be rounded before.
+    pub unbounded_scale: bool,
     /// For a decimal: the precision and scale its value really needs, where that is less than its type's.
     pub digits: Option<(u8, i8)>,
 }
@@ -81,6 +84,7 @@ impl Fragment {
             guard: None,
             simple: false,
             small_whole: false,
+            unbounded_scale: false,
             digits: None,
         }
     }

@@ -350,7 +350,10 @@ fn value(
             first.trim_start_matches("an expression over ")
         ),
     };
-    Ok(Fragment::computed(sql, data_type.clone(), label))
+    Ok(Fragment {
+        unbounded_scale: operands.iter().any(|operand| operand.unbounded_scale),
+        ..Fragment::computed(sql, data_type.clone(), label)
+    })
 }
 
 /// Equality, concatenation and NULL tests are the same in every encoding; ordering and characters are not.

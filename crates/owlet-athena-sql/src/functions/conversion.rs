@@ -173,7 +173,7 @@ impl ScalarUDFImpl for CastFunction {
 }
 
 /// Converts a column by Athena's rules.
-pub(super) fn convert(
+pub(crate) fn convert(
     array: &ArrayRef,
     source: &Field,
     target: &Field,

@@ -3,9 +3,12 @@
 
 use datafusion_expr::ScalarUDF;
 
+pub(crate) mod aggregates;
 pub(crate) mod arrays;
 pub(crate) mod conversion;
+mod datetime;
 mod json;
+mod math;
 mod moments;
 mod scalar;
 mod text;
@@ -15,5 +18,7 @@ pub(crate) mod type_names;
 pub(crate) fn scalar_functions() -> Vec<ScalarUDF> {
     let mut functions = text::functions();
     functions.extend(arrays::functions());
+    functions.extend(datetime::functions());
+    functions.extend(math::functions());
     functions
 }

@@ -11,7 +11,7 @@ use crate::infer::InferredSchema;
 use crate::options::{DynamoDbOptions, NumberPolicy};
 
 /// Raised when the meaning of the file changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Folder of cached schemas of one service address.
 #[derive(Debug)]
@@ -147,6 +147,7 @@ mod tests {
             capacity_units: 0.5,
             sampled_at: 7,
             table_items: 3,
+            complete: true,
             attributes: Vec::new(),
         };
         let cache = DiskCache::new(folder.path(), "http://a/");

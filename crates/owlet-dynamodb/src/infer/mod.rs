@@ -33,6 +33,8 @@ pub(crate) struct InferredSchema {
     pub(crate) sampled_at: u64,
     /// The table's item count then: a table that has grown much is sampled again.
     pub(crate) table_items: u64,
+    /// The sample is the whole table as it was then.
+    pub(crate) complete: bool,
     /// Attributes in a fixed order.
     pub(crate) attributes: Vec<InferredAttribute>,
 }
@@ -87,6 +89,7 @@ impl InferredSchema {
             capacity_units: sample.capacity_units,
             sampled_at: unix_seconds(),
             table_items: table.items,
+            complete: sample.complete,
             attributes,
         })
     }

@@ -27,6 +27,8 @@ pub(crate) struct Sample {
     pub(crate) items: u64,
     pub(crate) segments: u32,
     pub(crate) capacity_units: f64,
+    /// Nothing was left to read.
+    pub(crate) complete: bool,
     pub(crate) attributes: BTreeMap<String, Observation>,
 }
 
@@ -76,6 +78,7 @@ pub(crate) async fn sample(
         ..Sample::default()
     };
     let mut requests = 0;
+    let mut is_complete = true;
     let mut open: Vec<Position> = (0..segments)
         .map(|segment| Position {
             segment,
@@ -119,10 +122,12 @@ pub(crate) async fn sample(
                 });
             }
             if sample.capacity_units >= options.sample_max_rcu {
+                is_complete = false;
                 break;
             }
         }
     }
+    sample.complete = is_complete && open.is_empty();
     Ok(sample)
 }
 

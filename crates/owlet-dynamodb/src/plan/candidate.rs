@@ -228,7 +228,7 @@ impl<'a> Question<'a> {
         let table = Extent {
             items: table_items,
             item_bytes: table_item_bytes,
-            is_counted: description.items > 0,
+            is_counted: description.items > 0 || inferred.complete,
         };
         match index {
             None => table,
@@ -248,7 +248,7 @@ impl<'a> Question<'a> {
     pub(crate) fn items_of_partition(&self, hash: &str, extent: Extent) -> f64 {
         match self.table.distinct_values(hash) {
             Some(distinct) if distinct >= 1.0 => (extent.items / distinct).max(1.0),
-            _ => extent.items.min(10.0).max(1.0),
+            _ => extent.items.clamp(1.0, 10.0),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Keys and key ranges into units of work. Must never know requests.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::request::{SortTest, Unit};
 use crate::description::KeySchema;
@@ -28,6 +29,7 @@ pub(super) fn ranges(
     ranges: Vec<KeyRange>,
     order: RangeOrder,
 ) -> VecDeque<Unit> {
+    let keys = Arc::new(keys);
     let mut units = VecDeque::new();
     for range in ranges {
         let mut tests: Vec<SortTest> = match range.sort {
@@ -41,7 +43,7 @@ pub(super) fn ranges(
         }
         units.extend(tests.into_iter().map(|test| Unit::Range {
             index: index.clone(),
-            keys: keys.clone(),
+            keys: Arc::clone(&keys),
             hash: range.hash.clone(),
             test,
             order,

@@ -1,5 +1,7 @@
 //! The JSON documents of Scan, Query, GetItem and BatchGetItem. Must never send them.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use crate::description::KeySchema;
@@ -18,7 +20,7 @@ pub(super) enum Unit {
     /// One key range.
     Range {
         index: Option<String>,
-        keys: KeySchema,
+        keys: Arc<KeySchema>,
         hash: AttributeValue,
         test: SortTest,
         order: RangeOrder,

@@ -2,6 +2,7 @@
 //! Must never know tables or stores.
 
 pub mod array;
+pub mod exact;
 pub mod guess;
 
 use arrow::array::RecordBatch;
@@ -11,6 +12,7 @@ use arrow::json::ReaderBuilder;
 use arrow::json::reader::Decoder;
 
 use self::array::ArrayUnwrapper;
+use self::exact::{decoded_schema, restore};
 use self::guess::Guess;
 use crate::csv::Ended;
 use crate::preamble::{Preamble, Start};
@@ -150,6 +152,7 @@ impl JsonSampler {
 /// Decodes the chunks of one file.
 pub struct JsonDecoder {
     decoder: Decoder,
+    schema: SchemaRef,
     preamble: Preamble,
     unwrapper: Option<ArrayUnwrapper>,
 }
@@ -157,18 +160,20 @@ pub struct JsonDecoder {
 impl JsonDecoder {
     /// Decodes the fields of `schema`; fields a row lacks are NULL.
     pub fn new(schema: SchemaRef, batch_rows: usize, start: Start) -> Result<Self, ArrowError> {
-        let decoder = ReaderBuilder::new(schema)
+        let decoder = ReaderBuilder::new(decoded_schema(&schema))
             .with_batch_size(batch_rows.max(1))
             .with_coerce_primitive(true)
             .build_decoder()?;
         Ok(match start {
             Start::Beginning => Self {
                 decoder,
+                schema,
                 preamble: Preamble::at_start(),
                 unwrapper: Some(ArrayUnwrapper::new()),
             },
             Start::Inside => Self {
                 decoder,
+                schema,
                 preamble: Preamble::passed(),
                 unwrapper: None,
             },
@@ -199,7 +204,7 @@ impl JsonDecoder {
         if self.decoder.has_partial_record() {
             return Err(plain("the last row is cut off"));
         }
-        if let Some(batch) = self.decoder.flush().map_err(plain)? {
+        if let Some(batch) = self.flush()? {
             out.push(batch);
         }
         Ok(())
@@ -208,9 +213,16 @@ impl JsonDecoder {
     /// Converts the rows decoded so far, if they are whole; finds out whether they fit.
     pub fn flush_whole_rows(&mut self) -> Result<(), JsonProblem> {
         if !self.decoder.has_partial_record() {
-            self.decoder.flush().map_err(plain)?;
+            self.flush()?;
         }
         Ok(())
+    }
+
+    fn flush(&mut self) -> Result<Option<RecordBatch>, JsonProblem> {
+        match self.decoder.flush().map_err(plain)? {
+            Some(batch) => restore(&batch, &self.schema).map(Some).map_err(plain),
+            None => Ok(None),
+        }
     }
 
     fn decode(&mut self, text: &[u8], out: &mut Vec<RecordBatch>) -> Result<(), JsonProblem> {
@@ -219,7 +231,7 @@ impl JsonDecoder {
             let used = self.decoder.decode(rest).map_err(plain)?;
             if used < rest.len() {
                 // The decoder stops only when a batch is full.
-                match self.decoder.flush().map_err(plain)? {
+                match self.flush()? {
                     Some(batch) => out.push(batch),
                     None if used == 0 => return Err(plain("the decoder does not advance")),
                     None => {}
@@ -310,6 +322,12 @@ mod tests {
         assert!(decode("{\"a\":1}\n{\"a\":", 100).is_err());
         assert!(decode("[{\"a\":1}", 100).is_err());
         assert!(decode("{\"a\":\"x\"}", 100).is_err());
+        assert!(
+            decode("{\"a\":1.5}", 100)
+                .unwrap_err()
+                .message
+                .contains("1.5 is not a bigint")
+        );
         assert_eq!(
             sample("{\"a\":1}\n{\"a\":1}\n{\"a\" 1}").unwrap_err().line,
             Some(3)

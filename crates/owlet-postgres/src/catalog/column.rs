@@ -1,16 +1,14 @@
 //! One row of the describe query as column metadata. Must never do I/O.
 
 use arrow_schema::DataType;
-use owlet_connector::{Collation, ColumnMetadata, RowCount};
+use owlet_connector::{Collation, ColumnMetadata};
 use tokio_postgres::Row;
 
-use super::statistics;
 use crate::types::{NativeType, TypePolicy, arrow_type};
 
 /// The column of this row, or `None` for the row of a table without columns.
 pub(super) fn read(
     row: &Row,
-    rows: RowCount,
     policy: TypePolicy,
 ) -> Result<Option<ColumnMetadata>, tokio_postgres::Error> {
     let Some(name) = row.try_get::<_, Option<String>>(11)? else {
@@ -31,7 +29,6 @@ pub(super) fn read(
     column.nullable = !(declared_not_null && guaranteed);
     column.collation = collation(row, &native, &data_type)?;
     column.comment = row.try_get(27)?;
-    column.statistics = statistics::read(row, rows, &data_type)?;
     Ok(Some(column))
 }
 

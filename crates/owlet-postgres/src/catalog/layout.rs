@@ -12,6 +12,8 @@ const TID_RANGE_SCANS_SINCE: u32 = 140_000;
 pub(crate) struct Layout {
     /// Pages of each heap: one, or one a partition or inheriting table.
     pub(crate) heaps: Vec<u64>,
+    /// The rows lie in partitions.
+    pub(crate) is_partitioned: bool,
     /// Why `ctid` ranges cannot cut it.
     pub(crate) obstacle: Option<String>,
 }
@@ -67,10 +69,20 @@ pub(crate) async fn layout(
     }
     let mut layout = Layout {
         heaps: Vec::new(),
+        is_partitioned: false,
         obstacle: None,
     };
     if session.server_version < TID_RANGE_SCANS_SINCE {
         layout.obstacle = Some("the server is older than version 14".to_owned());
+    }
+    let is_root_partitioned = rows
+        .first()
+        .map(|row| row.try_get::<_, &str>(0))
+        .transpose()?
+        == Some("p");
+    if rows.len() > 1 && !is_root_partitioned {
+        // Which tables inherit cannot be watched while the parts are read, as it can for partitions.
+        layout.obstacle = Some("other tables inherit from it".to_owned());
     }
     for row in &rows {
         let kind: &str = row.try_get(0)?;
@@ -79,7 +91,7 @@ pub(crate) async fn layout(
         let has_row_security: bool = row.try_get(3)?;
         let name: &str = row.try_get(4)?;
         match kind {
-            "p" => {}
+            "p" => layout.is_partitioned = true,
             "r" | "m" if access_method == "heap" => {
                 layout
                     .heaps
@@ -103,18 +115,19 @@ pub(crate) async fn layout(
 
 const LAYOUT: &str = "
 WITH RECURSIVE tree AS (
-    SELECT c.oid FROM pg_catalog.pg_class AS c
+    SELECT c.oid, 0 AS depth FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = $1 AND c.relname = $2
     UNION
-    SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.oid
+    SELECT i.inhrelid, tree.depth + 1 FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.oid
 )
 SELECT c.relkind::text, coalesce(am.amname, '')::text,
     CASE WHEN c.relkind IN ('r', 'm') THEN
         pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8 END,
     pg_catalog.row_security_active(c.oid), c.relname::text
 FROM tree JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid
-LEFT JOIN pg_catalog.pg_am AS am ON am.oid = c.relam";
+LEFT JOIN pg_catalog.pg_am AS am ON am.oid = c.relam
+ORDER BY tree.depth";
 
 #[cfg(test)]
 mod tests {
@@ -123,6 +136,7 @@ mod tests {
     fn boundaries(heaps: &[u64], parts: u64) -> Vec<u64> {
         Layout {
             heaps: heaps.to_vec(),
+            is_partitioned: false,
             obstacle: None,
         }
         .boundaries(parts)

@@ -13,6 +13,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::session::Session;
 use crate::types::TypePolicy;
+use statistics::TableStatistics;
 
 pub(crate) use layout::{Layout, layout};
 
@@ -112,8 +113,20 @@ pub(crate) async fn describe(
             },
         );
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&schema, Type::TEXT), (&name, Type::TEXT)];
-    let rows = session.query(&sql, &parameters).await?;
-    assemble(&rows, schema, policy)
+    match selection {
+        Selection::Table(table) => {
+            let (rows, statistics) = futures::try_join!(
+                session.query(&sql, &parameters),
+                statistics::read(session, schema, table),
+            )?;
+            assemble(&rows, schema, policy, &statistics)
+        }
+        // Lists of columns have no use for statistics, which are large.
+        Selection::All => {
+            let rows = session.query(&sql, &parameters).await?;
+            assemble(&rows, schema, policy, &TableStatistics::default())
+        }
+    }
 }
 
 /// One row a column; a table without columns has one row without a column. Sizes of partitioned tables are the
@@ -161,10 +174,7 @@ SELECT c.relname::text, c.relkind::text, c.reltuples::float8, c.relpages::int8, 
     (SELECT this_database FROM this_database)::text,
     (SELECT pg_catalog.col_description(c.oid, a.attnum)),
     (SELECT pg_catalog.array_position(i.indkey::int2[], a.attnum) FROM pg_catalog.pg_index AS i
-        WHERE i.indrelid = c.oid AND i.indisprimary),
-    st.n_distinct::float8, st.null_frac::float8, st.avg_width,
-    CASE WHEN t.typcategory IN ('N', 'D') THEN st.histogram_bounds::text::text[] END,
-    CASE WHEN t.typcategory IN ('N', 'D') THEN st.most_common_vals::text::text[] END
+        WHERE i.indrelid = c.oid AND i.indisprimary)
 FROM chosen AS c
 LEFT JOIN part_sizes AS s ON s.root = c.oid
 LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -174,8 +184,6 @@ LEFT JOIN pg_catalog.pg_type AS raw_e ON raw_e.oid = t.typelem AND t.typcategory
 LEFT JOIN domains AS ed ON ed.type_oid = raw_e.oid
 LEFT JOIN pg_catalog.pg_type AS e ON e.oid = coalesce(ed.base, raw_e.oid)
 LEFT JOIN pg_catalog.pg_collation AS co ON co.oid = a.attcollation
-LEFT JOIN pg_catalog.pg_stats AS st ON st.schemaname = $1 AND st.tablename = c.relname AND st.attname = a.attname
-    AND st.inherited = (c.relkind = 'p' OR c.relhassubclass)
 ORDER BY c.relname, a.attnum";
 
 fn table_kind(relkind: &str) -> TableKind {
@@ -186,7 +194,12 @@ fn table_kind(relkind: &str) -> TableKind {
     }
 }
 
-fn assemble(rows: &[Row], schema: &str, policy: TypePolicy) -> Result<Vec<Arc<TableMetadata>>> {
+fn assemble(
+    rows: &[Row],
+    schema: &str,
+    policy: TypePolicy,
+    statistics: &TableStatistics,
+) -> Result<Vec<Arc<TableMetadata>>> {
     let mut tables: BTreeMap<String, (TableMetadata, Vec<(usize, i32)>)> = BTreeMap::new();
     for row in rows {
         let name: String = row.try_get(0)?;
@@ -207,9 +220,10 @@ fn assemble(rows: &[Row], schema: &str, policy: TypePolicy) -> Result<Vec<Arc<Ta
         let Some((table, key)) = tables.get_mut(&name) else {
             continue;
         };
-        let Some(column) = column::read(row, size.rows, policy)? else {
+        let Some(mut column) = column::read(row, policy)? else {
             continue;
         };
+        column.statistics = statistics.of(&column, size.rows);
         if let Some(place) = row.try_get::<_, Option<i32>>(28)? {
             key.push((table.columns.len(), place));
         }

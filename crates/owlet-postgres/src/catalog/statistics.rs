@@ -1,31 +1,86 @@
-//! Column statistics from `pg_stats`. All are estimates of the last ANALYZE. Must never do I/O.
+//! Column statistics from `pg_stats`. All are estimates of the last ANALYZE. Must never know plans.
+
+use std::collections::HashMap;
 
 use arrow_schema::{DataType, TimeUnit};
-use owlet_connector::{ColumnStatistics, Literal, LiteralValue, RowCount};
-use tokio_postgres::Row;
+use owlet_connector::{ColumnMetadata, ColumnStatistics, Literal, LiteralValue, RowCount};
+use tokio_postgres::types::Type;
 
-/// Statistics of the column in this row of the describe query.
-pub(super) fn read(
-    row: &Row,
-    rows: RowCount,
-    data_type: &DataType,
-) -> Result<ColumnStatistics, tokio_postgres::Error> {
-    let distinct: Option<f64> = row.try_get(29)?;
-    let null_fraction: Option<f64> = row.try_get(30)?;
-    let width: Option<i32> = row.try_get(31)?;
-    let histogram: Option<Vec<Option<String>>> = row.try_get(32)?;
-    let common: Option<Vec<Option<String>>> = row.try_get(33)?;
-    // The histogram leaves out the most common values, so both are looked at.
-    let histogram = histogram.unwrap_or_default();
-    let ends = histogram.first().into_iter().chain(histogram.last());
-    let (minimum, maximum) = extremes(ends.chain(common.iter().flatten()).flatten(), data_type);
-    Ok(ColumnStatistics {
-        distinct: distinct.and_then(|distinct| distinct_values(distinct, rows)),
-        null_fraction,
-        width: width.and_then(|width| width.try_into().ok()),
-        minimum,
-        maximum,
-    })
+use crate::session::Session;
+
+/// What `pg_stats` says of a table's columns, by column name.
+#[derive(Debug, Default)]
+pub(super) struct TableStatistics {
+    columns: HashMap<String, Sample>,
+}
+
+/// One row of `pg_stats`.
+#[derive(Debug)]
+struct Sample {
+    distinct: f64,
+    null_fraction: f64,
+    width: i32,
+    /// Ends of the histogram and the most common values, as text.
+    values: Vec<String>,
+}
+
+/// Reads `pg_stats`; for tables with parts, the sample over all of them.
+pub(super) async fn read(
+    session: &Session,
+    schema: &str,
+    table: &str,
+) -> Result<TableStatistics, tokio_postgres::Error> {
+    // Text values may be long and are of no use here; arrays of numbers and dates are short.
+    let sql = "SELECT s.attname::text, s.n_distinct::float8, s.null_frac::float8, s.avg_width, \
+            CASE WHEN t.typcategory IN ('N', 'D') THEN s.histogram_bounds::text::text[] END, \
+            CASE WHEN t.typcategory IN ('N', 'D') THEN s.most_common_vals::text::text[] END \
+        FROM pg_catalog.pg_stats AS s \
+        JOIN pg_catalog.pg_namespace AS n ON n.nspname = s.schemaname \
+        JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = s.tablename \
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname = s.attname \
+        JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid \
+        WHERE s.schemaname = $1 AND s.tablename = $2 ORDER BY s.inherited";
+    let rows = session
+        .query(sql, &[(&schema, Type::TEXT), (&table, Type::TEXT)])
+        .await?;
+    let mut columns = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let histogram: Option<Vec<Option<String>>> = row.try_get(4)?;
+        let common: Option<Vec<Option<String>>> = row.try_get(5)?;
+        let histogram = histogram.unwrap_or_default();
+        // The histogram leaves out the most common values, so both are looked at.
+        let ends = histogram.first().into_iter().chain(histogram.last());
+        let values = ends
+            .chain(common.iter().flatten())
+            .flatten()
+            .cloned()
+            .collect();
+        let sample = Sample {
+            distinct: row.try_get(1)?,
+            null_fraction: row.try_get(2)?,
+            width: row.try_get(3)?,
+            values,
+        };
+        columns.insert(row.try_get(0)?, sample);
+    }
+    Ok(TableStatistics { columns })
+}
+
+impl TableStatistics {
+    /// Statistics of a column of a table with this many rows.
+    pub(super) fn of(&self, column: &ColumnMetadata, rows: RowCount) -> ColumnStatistics {
+        let Some(sample) = self.columns.get(&column.source_name) else {
+            return ColumnStatistics::default();
+        };
+        let (minimum, maximum) = extremes(sample.values.iter(), &column.data_type);
+        ColumnStatistics {
+            distinct: distinct_values(sample.distinct, rows),
+            null_fraction: Some(sample.null_fraction),
+            width: sample.width.try_into().ok(),
+            minimum,
+            maximum,
+        }
+    }
 }
 
 /// `n_distinct` is a number when positive, a share of the rows when negative, unknown when 0.

@@ -3,7 +3,6 @@
 use arrow_schema::DataType;
 
 use super::comparison::ordered_text;
-use super::sql_type;
 use crate::class::{TypeClass, decimal_parts};
 use crate::dialect::Refusal;
 use crate::relation::AggregateFunction;
@@ -27,20 +26,15 @@ pub(super) fn sum_integers(call: &Call<'_>) -> Result<String, Refusal> {
     Ok(format!("{}::int8", invoke(call, "sum", &argument(call))))
 }
 
-/// `sum(x)` of decimals.
+/// `sum(x)` of decimals: exact in `numeric`. A sum beyond the planned type fails when it is read.
 pub(super) fn sum_decimals(call: &Call<'_>) -> Result<String, Refusal> {
-    let operand_scale = call
+    let operand = call
         .operands
         .first()
         .and_then(|operand| decimal_parts(&operand.data_type));
-    let planned = decimal_parts(call.data_type);
-    match (operand_scale, planned) {
-        (Some((_, scale)), Some((_, planned_scale))) if scale == planned_scale => {
-            let target = sql_type(call.data_type)?;
-            Ok(format!(
-                "{}::{target}",
-                invoke(call, "sum", &argument(call))
-            ))
+    match (operand, decimal_parts(call.data_type)) {
+        (Some((_, scale)), Some((_, planned))) if scale == planned => {
+            Ok(invoke(call, "sum", &argument(call)))
         }
         _ => Err(call.refuse(
             Construct::Aggregate(AggregateFunction::Sum),

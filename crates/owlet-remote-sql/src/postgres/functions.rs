@@ -53,40 +53,31 @@ pub(super) fn integer_division(
     integer_operator(call, operator)
 }
 
-/// `+`, `-`, `*` of decimals: exact in `numeric`, and cast where the planned type may overflow.
+/// `+`, `-`, `*` of decimals: exact in `numeric`. A result beyond the planned type fails when it is read.
 pub(super) fn decimal_operator(
     call: &Call<'_>,
     operator: ArithmeticOperator,
 ) -> Result<String, Refusal> {
     let construct = Construct::Arithmetic(operator);
-    let parts: Vec<(u8, i8)> = call
+    let scales: Vec<i8> = call
         .operands
         .iter()
         .filter_map(|operand| decimal_parts(&operand.data_type))
+        .map(|(_, scale)| scale)
         .collect();
-    let ([left, right], Some((precision, scale))) =
-        (parts.as_slice(), decimal_parts(call.data_type))
+    let ([left, right], Some((_, planned))) = (scales.as_slice(), decimal_parts(call.data_type))
     else {
         return Err(call.refuse(construct, format!("planned as {}", call.data_type)));
     };
-    let (needed_precision, needed_scale) = match operator {
-        ArithmeticOperator::Multiply => (i32::from(left.0) + i32::from(right.0), left.1 + right.1),
-        _ => {
-            let needed_scale = left.1.max(right.1);
-            let whole = (i32::from(left.0) - i32::from(left.1))
-                .max(i32::from(right.0) - i32::from(right.1));
-            (whole + i32::from(needed_scale) + 1, needed_scale)
-        }
+    let needed = match operator {
+        ArithmeticOperator::Multiply => left + right,
+        _ => *left.max(right),
     };
-    if scale != needed_scale {
+    if planned != needed {
         let reason = format!("the planned type {} rounds the result", call.data_type);
         return Err(call.refuse(construct, reason));
     }
-    let sql = infix(call, operator)?;
-    if i32::from(precision) < needed_precision {
-        return Ok(format!("{sql}::{}", sql_type(call.data_type)?));
-    }
-    Ok(sql)
+    infix(call, operator)
 }
 
 /// `||` of texts.
@@ -170,29 +161,30 @@ pub(super) fn cast_integer_to_decimal(call: &Call<'_>) -> Result<String, Refusal
 
 /// Decimal to decimal of at least the same scale.
 pub(super) fn cast_decimal_to_decimal(call: &Call<'_>) -> Result<String, Refusal> {
-    let source = call
-        .operands
-        .first()
-        .and_then(|operand| decimal_parts(&operand.data_type));
-    let (Some((precision, scale)), Some((target_precision, target_scale))) =
-        (source, decimal_parts(call.data_type))
+    let construct = Construct::Cast(TypeClass::Decimal);
+    let ([operand], Some((target_precision, target_scale))) =
+        (call.operands, decimal_parts(call.data_type))
     else {
-        return Err(call.refuse(
-            Construct::Cast(TypeClass::Decimal),
-            "a form that is not known",
-        ));
+        return Err(call.refuse(construct, "a form that is not known"));
+    };
+    let Some((precision, scale)) = decimal_parts(&operand.data_type) else {
+        return Err(call.refuse(construct, "a form that is not known"));
     };
     if target_scale < scale {
-        return Err(call.refuse(
-            Construct::Cast(TypeClass::Decimal),
-            "a smaller scale rounds",
-        ));
+        return Err(call.refuse(construct, "a smaller scale rounds"));
     }
     let whole = i32::from(precision) - i32::from(scale);
-    cast(
-        call,
-        i32::from(target_precision) - i32::from(target_scale) >= whole,
-    )
+    if i32::from(target_precision) - i32::from(target_scale) >= whole {
+        // The same number: a cast would only cost time, and round what does not fit instead of failing.
+        return Ok(operand.sql.clone());
+    }
+    if operand.unbounded_scale {
+        return Err(call.refuse(
+            construct,
+            "the column has no declared scale, and PostgreSQL would round",
+        ));
+    }
+    cast(call, false)
 }
 
 /// Decimal to double, where both the digits and the power of ten are exact in a double.

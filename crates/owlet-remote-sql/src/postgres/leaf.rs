@@ -20,6 +20,7 @@ pub(super) fn table_column(
     let native_type = column.native_type.trim().to_lowercase();
     let mut fragment = Fragment {
         nullable: column.nullable,
+        unbounded_scale: native_type == "numeric",
         collation: origin_collation(column),
         simple: true,
         ..Fragment::computed(raw.clone(), column.data_type.clone(), label)

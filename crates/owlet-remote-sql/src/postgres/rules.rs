@@ -514,7 +514,7 @@ pub(super) const RULES: &[Rule] = &[
         Aggregate(AggregateFunction::Sum),
         Each(&[Decimal]),
         Exact(aggregates::sum_decimals),
-        "cast to the planned type",
+        "a sum beyond the planned type is an error",
     ),
     rule(
         Aggregate(AggregateFunction::Sum),

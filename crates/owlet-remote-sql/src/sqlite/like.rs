@@ -54,8 +54,9 @@ pub(super) fn like(call: &Call<'_>) -> Result<String, Refusal> {
         }
         [PatternPart::AnyText, PatternPart::Text(suffix)] => {
             let bytes = suffix.as_bytes();
+            // The length first: the end of an empty blob is NULL to SQLite.
             format!(
-                "(substr(CAST({} AS BLOB), -{}) = {})",
+                "(length(CAST({0} AS BLOB)) >= {1} AND substr(CAST({0} AS BLOB), -{1}) = {2})",
                 operand.sql,
                 bytes.len(),
                 blob(bytes)

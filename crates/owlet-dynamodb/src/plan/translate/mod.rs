@@ -4,14 +4,17 @@
 //! SQL has three truth values, DynamoDB two, so every predicate is translated twice: into the condition "it is
 //! TRUE" and into "it is FALSE". Negation exchanges the two; items for which neither holds are SQL's UNKNOWN.
 
+mod comparison;
+mod operand;
+
 use std::collections::BTreeSet;
 
-use arrow_schema::DataType;
-use owlet_connector::{CompareOperator, Expression, Literal, LiteralValue, Truth};
+use owlet_connector::{Expression, Literal, LiteralValue, Truth};
 
-use super::condition::{Condition, Operator, Path};
+pub(crate) use self::comparison::value_for_shape;
+use self::comparison::{constant_value, is_double_comparison, is_empty, no_comparison};
+use super::condition::{Condition, Operator};
 use super::like::{LikePattern, PatternForm};
-use crate::number::Number;
 use crate::options::OnTypeMismatch;
 use crate::shape::Shape;
 use crate::table::TableColumn;
@@ -53,17 +56,6 @@ impl Wanted {
             Self::False => Self::True,
         }
     }
-}
-
-/// A value in an item that a predicate is about.
-#[derive(Debug)]
-struct Operand<'a> {
-    column: usize,
-    path: Path,
-    shape: &'a Shape,
-    required: bool,
-    /// The predicate compares the value after a cast to another number type.
-    cast: Option<&'a DataType>,
 }
 
 /// Translates a predicate; `Err` says why DynamoDB cannot help with it.
@@ -266,133 +258,6 @@ impl<'a> Columns<'a> {
         }
     }
 
-    fn compare(
-        &self,
-        operator: CompareOperator,
-        left: &'a Expression,
-        right: &'a Expression,
-        wanted: Wanted,
-    ) -> Result<Translated> {
-        let (operand, literal, operator) = match (left, right) {
-            (operand, Expression::Literal(literal)) => (operand, literal, operator),
-            (Expression::Literal(literal), operand) => (operand, literal, operator.swapped()),
-            _ => return Err("DynamoDB filters compare an attribute with a constant".to_owned()),
-        };
-        let operator = match operator {
-            CompareOperator::NotDistinctFrom | CompareOperator::DistinctFrom => {
-                let wanted = if operator == CompareOperator::DistinctFrom {
-                    wanted.opposite()
-                } else {
-                    wanted
-                };
-                return self.not_distinct(operand, literal, wanted);
-            }
-            CompareOperator::Equal => Operator::Equal,
-            CompareOperator::NotEqual => Operator::NotEqual,
-            CompareOperator::Less => Operator::Less,
-            CompareOperator::LessOrEqual => Operator::LessOrEqual,
-            CompareOperator::Greater => Operator::Greater,
-            CompareOperator::GreaterOrEqual => Operator::GreaterOrEqual,
-        };
-        if literal.is_null() {
-            return Ok(Translated::exact(Condition::Never));
-        }
-        let operator = match wanted {
-            Wanted::True => operator,
-            Wanted::False => complement(operator),
-        };
-        let operand = self.operand(operand)?;
-        self.compare_value(&operand, operator, literal)
-    }
-
-    /// `IS NOT DISTINCT FROM` is never UNKNOWN.
-    fn not_distinct(
-        &self,
-        operand: &'a Expression,
-        literal: &'a Literal,
-        wanted: Wanted,
-    ) -> Result<Translated> {
-        if literal.is_null() {
-            return self.is_null(operand, wanted);
-        }
-        let equal = self.compare_value(&self.operand(operand)?, Operator::Equal, literal)?;
-        match wanted {
-            Wanted::True => Ok(equal),
-            Wanted::False => equal.negated(),
-        }
-    }
-
-    fn compare_value(
-        &self,
-        operand: &Operand<'_>,
-        operator: Operator,
-        literal: &Literal,
-    ) -> Result<Translated> {
-        if is_double_comparison(operand, literal) {
-            return double_comparison(operand, operator, literal);
-        }
-        let value = constant_value(operand, literal)?;
-        let translated = self.comparison(operand, operator, value)?;
-        Ok(if operand.cast.is_some() {
-            translated.because("the value is cast before it is compared")
-        } else {
-            translated
-        })
-    }
-
-    fn comparison(
-        &self,
-        operand: &Operand<'_>,
-        operator: Operator,
-        value: AttributeValue,
-    ) -> Result<Translated> {
-        let comparison = Condition::Compare {
-            path: operand.path.clone(),
-            operator,
-            value,
-        };
-        let Some(descriptor) = operand.shape.descriptor() else {
-            return Err(no_comparison(operand.shape));
-        };
-        match operator {
-            // Only values of the right type, all of which are representable, are equal to a constant.
-            Operator::Equal => Ok(Translated::exact(comparison)),
-            // `<>` is true for missing attributes and other types; SQL's is not.
-            Operator::NotEqual => {
-                let has_type = Condition::TypeIs {
-                    path: operand.path.clone(),
-                    descriptor,
-                };
-                Ok(self.checked(
-                    Translated::exact(Condition::all(vec![has_type, comparison])),
-                    operand,
-                ))
-            }
-            _ => Ok(self.checked(Translated::exact(comparison), operand)),
-        }
-    }
-
-    /// A condition that may hold for values that do not fit the column: they must be seen, not only counted.
-    fn checked(&self, mut translated: Translated, operand: &Operand<'_>) -> Translated {
-        let has_only_fitting_values = operand.shape.is_total()
-            && matches!(
-                translated.condition,
-                Condition::Compare { .. }
-                    | Condition::And(_)
-                    | Condition::In { .. }
-                    | Condition::TypeIs { .. }
-            );
-        if has_only_fitting_values {
-            return translated;
-        }
-        let is_nested = operand.path.len() > 1;
-        if is_nested || self.on_mismatch == OnTypeMismatch::Null {
-            return translated.because(NOT_REPRESENTABLE);
-        }
-        translated.checks.insert(operand.column);
-        translated
-    }
-
     fn in_list(
         &self,
         expression: &'a Expression,
@@ -438,6 +303,7 @@ impl<'a> Columns<'a> {
             .collect::<Result<Vec<_>>>()?;
         values.sort();
         values.dedup();
+        values.retain(|value| !(operand.required && is_empty(value)));
         let Some(descriptor) = operand.shape.descriptor() else {
             return Err(no_comparison(operand.shape));
         };
@@ -545,89 +411,10 @@ impl<'a> Columns<'a> {
             }
         }
     }
-
-    fn operand(&self, expression: &'a Expression) -> Result<Operand<'a>> {
-        match expression {
-            Expression::Column(reference) => {
-                let column = self
-                    .columns
-                    .get(reference.index)
-                    .ok_or_else(|| "the column is unknown".to_owned())?;
-                let Some(attribute) = &column.attribute else {
-                    return Err("the whole item cannot be compared by DynamoDB".to_owned());
-                };
-                if self.forbidden.contains(&attribute.as_str()) {
-                    return Err(format!(
-                        "a Query cannot filter on its key attribute {attribute}"
-                    ));
-                }
-                Ok(Operand {
-                    column: reference.index,
-                    path: vec![attribute.clone()],
-                    shape: &column.shape,
-                    required: self.required.contains(&attribute.as_str()),
-                    cast: None,
-                })
-            }
-            Expression::Field {
-                expression, name, ..
-            } => {
-                let parent = self.operand(expression)?;
-                let Shape::Struct(members) = parent.shape else {
-                    return Err("DynamoDB filters reach into maps only".to_owned());
-                };
-                let Some(member) = members.iter().find(|member| member.name == *name) else {
-                    return Err(format!("the map has no member {name}"));
-                };
-                let mut path = parent.path;
-                path.push(member.source_name.clone());
-                Ok(Operand {
-                    path,
-                    shape: &member.shape,
-                    required: false,
-                    ..parent
-                })
-            }
-            Expression::Cast {
-                expression,
-                data_type,
-                ..
-            } => {
-                let operand = self.operand(expression)?;
-                let is_number_widening = match (operand.shape, data_type, operand.cast) {
-                    (
-                        Shape::BigInt | Shape::Decimal { .. } | Shape::Double,
-                        DataType::Float64,
-                        None,
-                    ) => true,
-                    (Shape::BigInt, DataType::Decimal128(_, scale), None) => *scale >= 0,
-                    (Shape::Decimal { scale: own }, DataType::Decimal128(_, scale), None) => {
-                        scale >= own
-                    }
-                    _ => false,
-                };
-                if !is_number_widening {
-                    return Err(format!("DynamoDB has no cast to {data_type}"));
-                }
-                Ok(Operand {
-                    cast: Some(data_type),
-                    ..operand
-                })
-            }
-            _ => Err("DynamoDB filters compare an attribute with a constant".to_owned()),
-        }
-    }
 }
 
 const NOT_REPRESENTABLE: &str = "stored values that do not fit the column's type would pass";
 const PARTIAL_PATTERN: &str = "DynamoDB tests only a part of the LIKE pattern";
-
-fn no_comparison(shape: &Shape) -> String {
-    format!(
-        "values of type {} are not comparable in DynamoDB as in SQL",
-        shape.sql_type()
-    )
-}
 
 fn constant(literal: &Literal, wanted: Wanted) -> Result<Translated> {
     let holds = match literal.value {
@@ -640,106 +427,4 @@ fn constant(literal: &Literal, wanted: Wanted) -> Result<Translated> {
     } else {
         Condition::Never
     }))
-}
-
-fn complement(operator: Operator) -> Operator {
-    match operator {
-        Operator::Equal => Operator::NotEqual,
-        Operator::NotEqual => Operator::Equal,
-        Operator::Less => Operator::GreaterOrEqual,
-        Operator::LessOrEqual => Operator::Greater,
-        Operator::Greater => Operator::LessOrEqual,
-        Operator::GreaterOrEqual => Operator::Less,
-    }
-}
-
-/// The constant as DynamoDB compares it with values of the operand's shape.
-fn constant_value(operand: &Operand<'_>, literal: &Literal) -> Result<AttributeValue> {
-    value_for_shape(operand.shape, literal).ok_or_else(|| {
-        let found = format!("a constant of type {}", literal.data_type);
-        format!(
-            "{found} is not comparable with {} in DynamoDB",
-            operand.shape.sql_type()
-        )
-    })
-}
-
-/// A constant in the representation of a shape's values, when the comparison of both is that of SQL.
-pub(crate) fn value_for_shape(shape: &Shape, literal: &Literal) -> Option<AttributeValue> {
-    match (shape, &literal.value) {
-        (Shape::Boolean, LiteralValue::Boolean(value)) => Some(AttributeValue::Bool(*value)),
-        (Shape::Text, LiteralValue::Text(text)) => Some(AttributeValue::S(text.clone())),
-        (Shape::Binary, LiteralValue::Binary(bytes)) => Some(AttributeValue::B(bytes.clone())),
-        (Shape::BigInt | Shape::Decimal { .. }, LiteralValue::Integer(value)) => {
-            let scale = match literal.data_type {
-                DataType::Decimal128(_, scale) => scale,
-                ref integer if integer.is_integer() => 0,
-                _ => return None,
-            };
-            Number::from_unscaled(*value, scale)
-                .filter(Number::is_storable)
-                .map(AttributeValue::N)
-        }
-        _ => None,
-    }
-}
-
-fn is_double_comparison(operand: &Operand<'_>, literal: &Literal) -> bool {
-    let is_number = matches!(
-        operand.shape,
-        Shape::BigInt | Shape::Decimal { .. } | Shape::Double
-    );
-    is_number
-        && matches!(literal.value, LiteralValue::Float(_))
-        && literal.data_type == DataType::Float64
-}
-
-/// SQL compares the nearest double of a stored number, DynamoDB the number itself. Bounds two doubles wide of the
-/// constant hold for every number whose double passes.
-fn double_comparison(
-    operand: &Operand<'_>,
-    operator: Operator,
-    literal: &Literal,
-) -> Result<Translated> {
-    let LiteralValue::Float(value) = literal.value else {
-        return Err("the constant is no double".to_owned());
-    };
-    let below = bound(value.next_down().next_down())?;
-    let above = bound(value.next_up().next_up())?;
-    let path = operand.path.clone();
-    let condition = match operator {
-        Operator::Equal => Condition::Between {
-            path,
-            low: below,
-            high: above,
-        },
-        Operator::NotEqual => Condition::TypeIs {
-            path,
-            descriptor: "N",
-        },
-        Operator::Less | Operator::LessOrEqual => Condition::Compare {
-            path,
-            operator: Operator::LessOrEqual,
-            value: above,
-        },
-        Operator::Greater | Operator::GreaterOrEqual => Condition::Compare {
-            path,
-            operator: Operator::GreaterOrEqual,
-            value: below,
-        },
-    };
-    Ok(Translated::exact(condition).because("numbers are compared as doubles, which round"))
-}
-
-fn bound(value: f64) -> Result<AttributeValue> {
-    // A denormal bound is zero for DynamoDB, whose smallest magnitude is 1E-130.
-    let text = if value.abs() < 1e-130 {
-        "0".to_owned()
-    } else {
-        format!("{value:e}")
-    };
-    Number::parse(&text)
-        .filter(|number| value.is_finite() && number.is_storable())
-        .map(AttributeValue::N)
-        .ok_or_else(|| "the constant is beyond DynamoDB's numbers".to_owned())
 }
