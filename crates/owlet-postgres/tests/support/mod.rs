@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod cluster;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
