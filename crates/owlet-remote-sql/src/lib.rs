@@ -10,6 +10,7 @@ pub mod connector;
 mod decimal;
 pub mod dialect;
 pub mod docs;
+mod double_bounds;
 mod flavor;
 mod fragment;
 mod join;

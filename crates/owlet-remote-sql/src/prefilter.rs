@@ -3,6 +3,7 @@
 
 use owlet_connector::Expression;
 
+use crate::double_bounds;
 use crate::flavor::Flavor;
 use crate::limits::check_expression_depth;
 use crate::relation::OutputColumn;
@@ -45,8 +46,9 @@ fn superset(
             kept.filter(|kept| !kept.is_empty()).map(Expression::Or)
         }
         other if check_expression(flavor, other, input).is_ok() => Some(other.clone()),
-        other => flavor
-            .weakened(other)
-            .filter(|weaker| check_expression(flavor, weaker, input).is_ok()),
+        other => [double_bounds::weaker(other), flavor.weakened(other)]
+            .into_iter()
+            .flatten()
+            .find(|weaker| check_expression(flavor, weaker, input).is_ok()),
     }
 }

@@ -314,21 +314,29 @@ pub(crate) fn compare_construct(operator: CompareOperator) -> Construct {
     }
 }
 
-/// The rows for documentation: construct, types, pushed or local, note.
+/// The rows for documentation: construct, types, pushed or local, note. Neighbours that say the same of different
+/// constructs share a row.
 pub(crate) fn documentation(rules: &[Rule]) -> Vec<Vec<String>> {
-    rules
-        .iter()
-        .map(|rule| {
-            let verdict = match rule.verdict {
-                Verdict::Exact(_) => "pushed",
-                Verdict::Refused => "local",
-            };
-            vec![
-                rule.construct.label(),
-                rule.signature.describe(),
-                verdict.to_owned(),
-                rule.note.to_owned(),
-            ]
-        })
-        .collect()
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for rule in rules {
+        let verdict = match rule.verdict {
+            Verdict::Exact(_) => "pushed",
+            Verdict::Refused => "local",
+        };
+        let row = vec![
+            rule.construct.label(),
+            rule.signature.describe(),
+            verdict.to_owned(),
+            rule.note.to_owned(),
+        ];
+        match rows.last_mut() {
+            Some(previous) if previous[1..] == row[1..] => {
+                if !previous[0].split(", ").any(|construct| construct == row[0]) {
+                    previous[0] = format!("{}, {}", previous[0], row[0]);
+                }
+            }
+            _ => rows.push(row),
+        }
+    }
+    rows
 }

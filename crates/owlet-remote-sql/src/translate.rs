@@ -5,6 +5,7 @@ use owlet_connector::{ArithmeticOperator, Expression, Literal, LiteralValue};
 
 use crate::class::{TypeClass, comparable, decimal_parts, type_class};
 use crate::dialect::Refusal;
+use crate::double_bounds::between_decimals;
 use crate::flavor::Flavor;
 use crate::fragment::{Fragment, TextCollation};
 use crate::limits::check_size;
@@ -18,7 +19,12 @@ pub(crate) fn translate(
     expression: &Expression,
     scope: &[Fragment],
 ) -> Result<Fragment, Refusal> {
-    let fragment = translate_unchecked(flavor, expression, scope)?;
+    let same_between_decimals = between_decimals(expression)
+        .and_then(|rewritten| translate_unchecked(flavor, &rewritten, scope).ok());
+    let fragment = match same_between_decimals {
+        Some(fragment) => fragment,
+        None => translate_unchecked(flavor, expression, scope)?,
+    };
     check_size(&fragment.sql)?;
     Ok(fragment)
 }

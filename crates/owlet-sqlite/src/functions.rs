@@ -1,7 +1,7 @@
 //! The functions that the dialect's SQL calls, registered on every connection. Must never know Arrow.
 
 use owlet_remote_sql::sqlite::functions;
-use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result};
 
@@ -24,7 +24,8 @@ pub(crate) fn register(connection: &Connection) -> Result<()> {
     })?;
     connection.create_scalar_function(functions::DECIMAL, 4, flags, decimal)?;
     connection.create_scalar_function(functions::INTEGER, 1, flags, integer)?;
-    connection.create_scalar_function(functions::DOUBLE, 1, flags, double)
+    connection.create_scalar_function(functions::DOUBLE, 1, flags, double)?;
+    connection.create_aggregate_function(functions::SUM, 1, flags, Sum)
 }
 
 fn unfit(context: &Context<'_>) -> Result<i64> {
@@ -104,6 +105,43 @@ fn integer(context: &Context<'_>) -> Result<Option<i64>> {
 fn double(context: &Context<'_>) -> Result<f64> {
     let bits: i64 = context.get(0)?;
     Ok(f64::from_bits(bits as u64))
+}
+
+/// The exact sum of integers: 2^64 of them fit the 128 bits it is kept in.
+struct Sum;
+
+impl Aggregate<Option<i128>, Option<i64>> for Sum {
+    fn init(&self, _: &mut Context<'_>) -> Result<Option<i128>> {
+        Ok(None)
+    }
+
+    fn step(&self, context: &mut Context<'_>, sum: &mut Option<i128>) -> Result<()> {
+        match context.get_raw(0) {
+            ValueRef::Null => Ok(()),
+            ValueRef::Integer(number) => {
+                *sum = Some(sum.unwrap_or(0) + i128::from(number));
+                Ok(())
+            }
+            value => Err(Misfit {
+                column: String::new(),
+                message: format!("sum of bigint: {}", describe(value)),
+            }
+            .into_sqlite()),
+        }
+    }
+
+    fn finalize(&self, _: &mut Context<'_>, sum: Option<Option<i128>>) -> Result<Option<i64>> {
+        let Some(sum) = sum.flatten() else {
+            return Ok(None);
+        };
+        i64::try_from(sum).map(Some).map_err(|_| {
+            Misfit {
+                column: String::new(),
+                message: "the sum of bigint overflows".to_owned(),
+            }
+            .into_sqlite()
+        })
+    }
 }
 
 fn misfit(context: &Context<'_>, column: usize, message: String) -> rusqlite::Error {

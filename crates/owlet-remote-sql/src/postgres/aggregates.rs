@@ -4,6 +4,7 @@ use arrow_schema::DataType;
 
 use super::comparison::ordered_text;
 use crate::class::{TypeClass, decimal_parts};
+use crate::decimal::decimal_text;
 use crate::dialect::Refusal;
 use crate::relation::AggregateFunction;
 use crate::rule::{Call, Construct, Detail};
@@ -56,6 +57,37 @@ pub(super) fn average(call: &Call<'_>) -> Result<String, Refusal> {
         ));
     }
     Ok(invoke(call, "avg", &format!("{}::float8", argument(call))))
+}
+
+/// `avg(x)` of decimals, in the argument's own type: rounded half away from zero, which integer division of twice
+/// the total does without the rounding of `numeric` division.
+pub(super) fn average_decimals(call: &Call<'_>) -> Result<String, Refusal> {
+    let construct = Construct::Aggregate(AggregateFunction::Average);
+    let [operand] = call.operands else {
+        return Err(call.refuse(construct, "a form that is not known"));
+    };
+    let Some((_, scale)) =
+        decimal_parts(&operand.data_type).filter(|_| operand.data_type == *call.data_type)
+    else {
+        return Err(call.refuse(
+            construct,
+            format!("the planned type {} is another", call.data_type),
+        ));
+    };
+    if operand.unbounded_scale {
+        return Err(call.refuse(construct, "the column has no declared scale"));
+    }
+    let sum = invoke(call, "sum", &argument(call));
+    let count = invoke(call, "count", &argument(call));
+    let doubled = decimal_text(2, 1, 0)
+        .map(|two| format!("{two}{}", "0".repeat(scale.unsigned_abs().into())));
+    let one_unit = decimal_text(1, u8::MAX, scale);
+    let (Some(doubled), Some(one_unit)) = (doubled, one_unit) else {
+        return Err(call.refuse(construct, format!("the planned type {}", call.data_type)));
+    };
+    Ok(format!(
+        "(div({sum} * {doubled} + sign({sum}) * {count}, {count} * 2::numeric) * {one_unit})"
+    ))
 }
 
 /// `min(x)`, `max(x)` of values that PostgreSQL orders as the engine does.

@@ -420,6 +420,55 @@ pub(super) fn date_part(call: &Call<'_>) -> Result<String, Refusal> {
     extract(call, construct, &field, value)
 }
 
+/// A function named after the field it takes out, e.g. `year(x)`; `field` is PostgreSQL's name for it.
+pub(super) fn named_field(
+    call: &Call<'_>,
+    name: &'static str,
+    field: &str,
+) -> Result<String, Refusal> {
+    let construct = Construct::Function(name);
+    match call.operands {
+        [value] => extract(call, construct, field, value),
+        _ => Err(call.refuse(construct, "a form that is not known")),
+    }
+}
+
+/// `date(timestamp)`, and the engine's own cast to a date: the day in UTC.
+pub(super) fn date_of(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
+    let construct = Construct::Function(name);
+    match call.operands {
+        [value] if *call.data_type == DataType::Date32 => Ok(match value.class() {
+            TypeClass::ZonedTimestamp => format!("(({} AT TIME ZONE 'UTC')::date)", value.sql),
+            _ => format!("({}::date)", value.sql),
+        }),
+        _ => Err(call.refuse(construct, format!("planned as {}", call.data_type))),
+    }
+}
+
+/// `floor` and `ceil` of doubles; PostgreSQL's are always double precision.
+pub(super) fn whole_double(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
+    if *call.data_type != DataType::Float64 {
+        return Err(call.refuse(
+            Construct::Function(name),
+            format!("planned as {}", call.data_type),
+        ));
+    }
+    same_type(call, name)
+}
+
+/// `concat` of texts: NULL if any is NULL.
+pub(super) fn concat(call: &Call<'_>) -> Result<String, Refusal> {
+    let texts: Vec<&str> = call
+        .operands
+        .iter()
+        .map(|operand| operand.sql.as_str())
+        .collect();
+    if texts.is_empty() {
+        return Err(call.refuse(Construct::Function("concat"), "nothing to concatenate"));
+    }
+    Ok(format!("({})", texts.join(" || ")))
+}
+
 fn extract(
     call: &Call<'_>,
     construct: Construct,
@@ -437,6 +486,9 @@ fn extract(
         value.sql.clone()
     };
     let part = format!("extract({field} FROM {local})");
+    if field == "second" {
+        return Ok(format!("(floor({part})::{integer})"));
+    }
     if field == "year" {
         // PostgreSQL has no year 0: 1 BC is -1. The engine counts 1 BC as 0.
         return Ok(format!("({part}::{integer} + ({part} < 0)::int4)"));

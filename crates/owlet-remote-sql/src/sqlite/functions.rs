@@ -19,3 +19,6 @@ pub const DECIMAL: &str = "owlet_decimal";
 pub const INTEGER: &str = "owlet_integer";
 /// `owlet_double(bits)`: the double with these bits.
 pub const DOUBLE: &str = "owlet_double";
+/// `owlet_sum(integer)`, an aggregate: the exact sum; NULL without values; fails only when the sum itself is no
+/// 64-bit integer.
+pub const SUM: &str = "owlet_sum";

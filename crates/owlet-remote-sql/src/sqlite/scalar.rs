@@ -220,6 +220,40 @@ pub(super) fn date_part(call: &Call<'_>) -> Result<String, Refusal> {
     ))
 }
 
+/// A function named after the field it takes out, e.g. `year(x)`: a part of the text.
+pub(super) fn named_field(
+    call: &Call<'_>,
+    name: &'static str,
+    start: usize,
+    length: usize,
+) -> Result<String, Refusal> {
+    if !matches!(call.data_type, DataType::Int32 | DataType::Int64) {
+        return Err(call.refuse(Construct::Function(name), format!("planned as {}", call.data_type)));
+    }
+    single(call).map(|value| format!("CAST(substr({}, {start}, {length}) AS INTEGER)", value.sql))
+}
+
+/// `date(timestamp)`, and the engine's own cast to a date.
+pub(super) fn date_of(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
+    if *call.data_type != DataType::Date32 {
+        return Err(call.refuse(Construct::Function(name), format!("planned as {}", call.data_type)));
+    }
+    cast_timestamp_to_date(call)
+}
+
+/// `concat` of texts: NULL if any is NULL.
+pub(super) fn concat(call: &Call<'_>) -> Result<String, Refusal> {
+    let texts: Vec<&str> = call
+        .operands
+        .iter()
+        .map(|operand| operand.sql.as_str())
+        .collect();
+    if texts.is_empty() {
+        return Err(call.refuse(Construct::Function("concat"), "nothing to concatenate"));
+    }
+    Ok(format!("({})", texts.join(" || ")))
+}
+
 /// `count(*)`.
 pub(super) fn count_rows(call: &Call<'_>) -> Result<String, Refusal> {
     require_result(call, AggregateFunction::CountRows)?;
@@ -232,10 +266,10 @@ pub(super) fn count(call: &Call<'_>) -> Result<String, Refusal> {
     aggregate(call, "count")
 }
 
-/// `sum(bigint)`: SQLite fails on overflow.
+/// `sum(bigint)`: SQLite's own fails when a partial sum overflows, even if the sum does not.
 pub(super) fn sum(call: &Call<'_>) -> Result<String, Refusal> {
     require_result(call, AggregateFunction::Sum)?;
-    aggregate(call, "sum")
+    aggregate(call, functions::SUM)
 }
 
 /// `min(x)`, `max(x)`, and the logic of booleans, which are 0 and 1.
