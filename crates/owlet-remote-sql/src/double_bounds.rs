@@ -38,7 +38,7 @@ pub(crate) fn between_decimals(expression: &Expression) -> Option<Expression> {
             expression: Box::new(short_decimal(expression)?.clone()),
             list: list
                 .iter()
-                .map(short_constant)
+                .map(|candidate| short_constant(candidate).map(Expression::Literal))
                 .collect::<Option<Vec<_>>>()?,
             negated: *negated,
         }),

@@ -537,6 +537,23 @@ fn every_construct_runs() {
             function("date_part", vec![text("hour"), column(13)], DataType::Int32),
             "integer",
         ),
+        (
+            function("second", vec![column(7)], DataType::Int64),
+            "bigint",
+        ),
+        (
+            function("day_of_week", vec![column(6)], DataType::Int64),
+            "bigint",
+        ),
+        (function("date", vec![column(7)], DataType::Date32), "date"),
+        (
+            function(
+                "concat",
+                vec![column(1), text("-"), column(11)],
+                DataType::Utf8,
+            ),
+            "text",
+        ),
         (column(12), "text"),
         (column(2), "text"),
         (
@@ -637,6 +654,28 @@ fn every_construct_runs() {
     );
     let (uuid, rest) = rest.split_once('|').expect("more columns");
     assert_eq!((uuid.len(), rest), (36, "t|2000-01-01|f|10"));
+    // Athena's average of decimals: half away from zero.
+    let price = DataType::Decimal128(10, 2);
+    let averages = |values: [i128; 3]| {
+        let average = call(AggregateFunction::Average, Some(column(4)), price.clone());
+        let range = in_list(
+            cast(column(0), DataType::Int64),
+            values.map(|id| integer(id, DataType::Int64)).to_vec(),
+            false,
+        );
+        database
+            .rows(&aggregate(
+                filter(users.clone(), range),
+                Vec::new(),
+                vec![average],
+            ))
+            .concat()
+    };
+    // Prices are id / 7, rounded: 0.14, 0.29, 0.43, …
+    assert_eq!(averages([1, 2, 3]), "0.29");
+    assert_eq!(averages([1, 2, 2]), "0.22");
+    assert_eq!(averages([1, 1, 1]), "0.14");
+    assert_eq!(averages([-1, -2, -3]), "");
     let union = Relation::SetOperation {
         operator: SetOperator::UnionAll,
         inputs: vec![

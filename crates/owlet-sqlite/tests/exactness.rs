@@ -740,7 +740,10 @@ async fn arithmetic_overflow_is_an_error() {
         aggregates: vec![sum],
     };
     let error = world.run(&relation).await.expect_err("the sum overflows");
-    assert!(error.to_string().contains("integer overflow"), "{error}");
+    assert!(
+        error.to_string().contains("the sum of bigint overflows"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -228,7 +228,10 @@ pub(super) fn named_field(
     length: usize,
 ) -> Result<String, Refusal> {
     if !matches!(call.data_type, DataType::Int32 | DataType::Int64) {
-        return Err(call.refuse(Construct::Function(name), format!("planned as {}", call.data_type)));
+        return Err(call.refuse(
+            Construct::Function(name),
+            format!("planned as {}", call.data_type),
+        ));
     }
     single(call).map(|value| format!("CAST(substr({}, {start}, {length}) AS INTEGER)", value.sql))
 }
@@ -236,7 +239,10 @@ pub(super) fn named_field(
 /// `date(timestamp)`, and the engine's own cast to a date.
 pub(super) fn date_of(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
     if *call.data_type != DataType::Date32 {
-        return Err(call.refuse(Construct::Function(name), format!("planned as {}", call.data_type)));
+        return Err(call.refuse(
+            Construct::Function(name),
+            format!("planned as {}", call.data_type),
+        ));
     }
     cast_timestamp_to_date(call)
 }
