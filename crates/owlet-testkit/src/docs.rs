@@ -27,6 +27,16 @@ fn tables() -> Vec<(&'static str, &'static str, String)> {
             PostgresDialect::pushdown_table().to_markdown(),
         ),
         (
+            "sqlite.md",
+            "sqlite-types",
+            owlet_sqlite::docs::type_table().to_markdown(),
+        ),
+        (
+            "sqlite.md",
+            "sqlite-pushdown",
+            owlet_sqlite::docs::pushdown_table().to_markdown(),
+        ),
+        (
             "dynamodb.md",
             "dynamodb-types",
             owlet_dynamodb::docs::type_table().to_markdown(),
@@ -35,6 +45,16 @@ fn tables() -> Vec<(&'static str, &'static str, String)> {
             "dynamodb.md",
             "dynamodb-pushdown",
             owlet_dynamodb::docs::pushdown_table().to_markdown(),
+        ),
+        (
+            "object.md",
+            "object-formats",
+            owlet_object::docs::format_table(),
+        ),
+        (
+            "object.md",
+            "object-types",
+            owlet_object::docs::type_table(),
         ),
     ]
 }

@@ -7,6 +7,7 @@ use owlet_dynamodb::{DynamoDbConnector, DynamoDbOptions};
 use owlet_engine::{Engine, EngineConfig, Source};
 use owlet_object::{ObjectConnector, ObjectOptions};
 use owlet_postgres::{PostgresConnector, PostgresOptions};
+use owlet_sqlite::{SqliteConnector, SqliteOptions};
 
 use crate::Result;
 
@@ -33,6 +34,10 @@ pub fn engine(catalogs: &Catalogs) -> Result<Engine> {
     if let Some(url) = &catalogs.postgres {
         let connector = PostgresConnector::new("pg", PostgresOptions::new(url))?;
         builder = builder.catalog("pg", Source::Sql(Arc::new(connector)));
+    }
+    if let Some(path) = &catalogs.sqlite {
+        let connector = SqliteConnector::new("lite", SqliteOptions::new(path))?;
+        builder = builder.catalog("lite", Source::Sql(Arc::new(connector)));
     }
     if let Some(endpoint) = &catalogs.dynamodb {
         let options = DynamoDbOptions {
