@@ -290,10 +290,12 @@ fn numeric_type(modifier: i32, policy: TypePolicy) -> DataType {
     let declared_scale = (((modifier - 4) & 0x7ff) ^ 1024) - 1024;
     let precision = (declared_precision - declared_scale.min(0)).max(declared_scale);
     let scale = declared_scale.max(0);
-    match precision {
-        ..=LARGEST_128 => DataType::Decimal128(precision as u8, scale as i8),
-        ..=LARGEST_256 => DataType::Decimal256(precision as u8, scale as i8),
-        _ => DataType::Utf8,
+    if precision <= LARGEST_128 {
+        DataType::Decimal128(precision as u8, scale as i8)
+    } else if precision <= LARGEST_256 {
+        DataType::Decimal256(precision as u8, scale as i8)
+    } else {
+        DataType::Utf8
     }
 }
 
