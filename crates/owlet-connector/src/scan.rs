@@ -102,7 +102,8 @@ pub struct ScanContext {
     /// Conjuncts over the columns of [`ScanPlan::schema`] that a join on the other side found out (sets, ranges).
     /// Applying them only saves work: the engine checks every row again.
     pub dynamic_filters: Vec<Expression>,
-    /// Where the work is counted and the budget is checked.
+    /// Where the work is counted and the budget is checked. All splits of one scan share it: connectors tell by it
+    /// which splits belong to the same reading of a plan (and must see the same snapshot).
     pub work: Arc<WorkRecorder>,
     /// Cancelled when the query is; streams end with [`crate::ConnectorError::Cancelled`].
     pub cancellation: CancellationToken,

@@ -57,7 +57,7 @@ async fn examine(pool: &Arc<Pool>, settings: &Settings) -> Result<Health, Connec
     let (problem, fix) = warning(&rights, settings);
     Ok(Health {
         healthy: true,
-        version: format!("PostgreSQL {version}"),
+        version,
         rights: rights.words(),
         latency: Some(latency),
         problem,

@@ -212,10 +212,12 @@ pub(crate) fn arrow_type(native: &NativeType, policy: TypePolicy) -> DataType {
                     ..element.as_ref().clone()
                 };
                 let nullable = true;
-                DataType::List(Arc::new(Field::new_list_field(
-                    arrow_type(&element, policy),
-                    nullable,
-                )))
+                let element_type = match family(&element) {
+                    // There is no cast of a whole array to well-known binary.
+                    Family::Geometry => DataType::Utf8,
+                    _ => arrow_type(&element, policy),
+                };
+                DataType::List(Arc::new(Field::new_list_field(element_type, nullable)))
             }
             None => DataType::Utf8,
         },

@@ -383,7 +383,7 @@ async fn rights() {
         "{health:?}"
     );
     assert!(
-        health.version.starts_with("PostgreSQL ") && health.latency.is_some(),
+        health.version.contains('.') && health.latency.is_some(),
         "{health:?}"
     );
     let health = database.connector().health().await;

@@ -770,3 +770,29 @@ async fn a_schema_of_all_types_is_described_at_once() {
         .collect();
     assert_eq!(names, [("a", 2), ("b", 0), ("c", 1)]);
 }
+
+#[tokio::test]
+async fn geometry_is_well_known_binary() {
+    let database = Database::create("geometry").await;
+    // Not PostGIS, but what Owlet goes by: a base type of that name, and the function beside it.
+    database
+        .run(
+            "CREATE SCHEMA \"GIS\"; CREATE TYPE \"GIS\".geometry; \
+             CREATE FUNCTION \"GIS\".geometry_in(cstring) RETURNS \"GIS\".geometry LANGUAGE internal IMMUTABLE STRICT AS 'textin'; \
+             CREATE FUNCTION \"GIS\".geometry_out(\"GIS\".geometry) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout'; \
+             CREATE TYPE \"GIS\".geometry (INPUT = \"GIS\".geometry_in, OUTPUT = \"GIS\".geometry_out, LIKE = text); \
+             CREATE FUNCTION \"GIS\".st_asbinary(\"GIS\".geometry) RETURNS bytea LANGUAGE internal IMMUTABLE STRICT AS 'textsend'",
+        )
+        .await;
+    let hexadecimal = "encode(\"GIS\".st_asbinary(v), 'hex')";
+    check(
+        &database,
+        "\"GIS\".geometry",
+        &["'POINT(1 2)'", "''"],
+        DataType::Binary,
+        hexadecimal,
+    )
+    .await;
+    let list = DataType::new_list(DataType::Utf8, true);
+    check(&database, "\"GIS\".geometry[]", &["'{a,NULL}'"], list, "v").await;
+}

@@ -219,7 +219,9 @@ impl<'a> Numeric<'a> {
 
 #[inline]
 fn exact_quotient<const DIVISOR: u64>(value: u64) -> Option<u128> {
-    value.is_multiple_of(DIVISOR).then_some(u128::from(value / DIVISOR))
+    value
+        .is_multiple_of(DIVISOR)
+        .then_some(u128::from(value / DIVISOR))
 }
 
 /// A digit partly or wholly below the target's last place: `exponent` is negative. Nothing of it may be lost.

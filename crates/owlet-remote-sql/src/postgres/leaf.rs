@@ -25,7 +25,7 @@ pub(super) fn table_column(
         simple: true,
         ..Fragment::computed(raw.clone(), column.data_type.clone(), label)
     };
-    if let Some(cast) = canonical_cast(&column.data_type, &native_type) {
+    if let Some(cast) = canonical_cast(&column.data_type, &native_type, column.native_type.trim()) {
         fragment.sql = cast.apply(&raw);
         fragment.native =
             native_kind(&column.data_type, &native_type).map(|kind| Native { sql: raw, kind });
@@ -57,7 +57,7 @@ enum CanonicalCast {
     /// `value::type`.
     To(&'static str),
     /// `function(value)`.
-    Function(&'static str),
+    Function(String),
 }
 
 impl CanonicalCast {
@@ -69,13 +69,14 @@ impl CanonicalCast {
     }
 }
 
-fn canonical_cast(data_type: &DataType, native_type: &str) -> Option<CanonicalCast> {
+/// `native_type` in lower case, and as the server spells it.
+fn canonical_cast(data_type: &DataType, native_type: &str, spelled: &str) -> Option<CanonicalCast> {
     match type_class(data_type) {
         TypeClass::Text if is_text_type(native_type) => None,
         TypeClass::Text => Some(CanonicalCast::To("text")),
         TypeClass::Binary if native_type == "bytea" => None,
         TypeClass::Binary if is_geometry(native_type) => {
-            Some(CanonicalCast::Function("ST_AsBinary"))
+            Some(CanonicalCast::Function(as_binary_function(spelled)))
         }
         TypeClass::SmallInteger | TypeClass::BigInteger if is_integer_type(native_type) => None,
         _ if *data_type == DataType::Int16 => Some(CanonicalCast::To("int2")),
@@ -124,7 +125,25 @@ fn is_integer_type(native_type: &str) -> bool {
 }
 
 fn is_geometry(native_type: &str) -> bool {
-    ["geometry", "geography"]
-        .iter()
-        .any(|name| native_type == *name || native_type.starts_with(&format!("{name}(")))
+    let (_, name) = schema_and_name(native_type);
+    matches!(name, "geometry" | "geography")
+}
+
+/// PostGIS's function stands in the schema of its types. The schema is spelled, and quoted, by the server.
+fn as_binary_function(spelled: &str) -> String {
+    match schema_and_name(spelled) {
+        ("", _) => "st_asbinary".to_owned(),
+        (schema, _) => format!("{schema}.st_asbinary"),
+    }
+}
+
+/// Schema (empty when not spelled) and name of `gis.geometry(Point,4326)`.
+fn schema_and_name(native_type: &str) -> (&str, &str) {
+    let without_modifier = native_type
+        .strip_suffix(')')
+        .and_then(|rest| rest.rsplit_once('('))
+        .map_or(native_type, |(name, _)| name);
+    without_modifier
+        .rsplit_once('.')
+        .unwrap_or(("", without_modifier))
 }
