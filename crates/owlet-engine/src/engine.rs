@@ -24,7 +24,7 @@ use crate::query::{PlannedQuery, QueryOptions, Work};
 use crate::rows::TextRows;
 use crate::scan::QueryRun;
 use crate::scan::node::{RemoteScan, RemoteScanPlanner};
-use crate::session;
+use crate::{session, yielding};
 
 /// The catalog that names without one belong to when several are configured and one has this name.
 const ATHENA_DEFAULT_CATALOG: &str = "awsdatacatalog";
@@ -324,6 +324,7 @@ impl Engine {
             .create_physical_plan(&rewritten, &state)
             .await
             .map_err(failed)?;
+        let physical = yielding::between_batches(physical).map_err(failed)?;
         Ok(PlannedQuery::of_plan(
             physical,
             state.task_ctx(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use owlet_connector::CostEstimate;
 use serde::Serialize;
@@ -132,6 +133,12 @@ fn node(plan: &Arc<dyn ExecutionPlan>, sources: &mut Vec<SourceExplanation>) -> 
             source: Some(index),
             children: Vec::new(),
         };
+    }
+    if let (Some(_), [input]) = (
+        plan.downcast_ref::<CooperativeExec>(),
+        plan.children().as_slice(),
+    ) {
+        return node(input, sources);
     }
     let text = Displayed(plan.as_ref()).to_string();
     let operator = plan.name().trim_end_matches("Exec").to_owned();

@@ -16,6 +16,7 @@ pub mod scan;
 mod session;
 mod statements;
 pub mod type_names;
+mod yielding;
 
 pub use engine::{CatalogInfo, Engine, EngineBuilder, EngineConfig, Source, TableName};
 pub use error::{EngineError, Result};
