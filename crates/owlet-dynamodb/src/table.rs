@@ -91,7 +91,7 @@ impl DynamoTable {
     /// Estimated number of different values of an attribute in the whole table, from the sample.
     pub(crate) fn distinct_values(&self, attribute: &str) -> Option<f64> {
         let evidence = self.evidence(attribute)?;
-        distinct_estimate(evidence, &self.inferred, self.description.items)
+        distinct_estimate(evidence, &self.inferred, &self.description)
     }
 
     /// The evidence for people.
@@ -238,9 +238,10 @@ fn column_metadata(
     {
         let sampled = inferred.items.max(1) as f64;
         metadata.statistics = ColumnStatistics {
-            distinct: distinct_estimate(evidence, inferred, description.items)
+            distinct: distinct_estimate(evidence, inferred, description)
                 .map(|distinct| distinct as u64),
             null_fraction: Some(1.0 - evidence.non_null as f64 / sampled),
+            width: Some(evidence.value_bytes().ceil() as u64),
             ..ColumnStatistics::default()
         };
     }
@@ -263,23 +264,30 @@ fn native_type(column: &TableColumn, attribute: &str, keys: &KeySchema) -> Strin
     descriptor.to_owned()
 }
 
-/// Scales distinct values of the sample to the table. All different: every item its own value. Few: the sample has
-/// most of them. In between: as many repeats in the rest as in the sample (sampled ranges of the key space are
-/// contiguous, so repeats of partition keys are seen).
+/// Scales distinct values of the sample to the table. The partition key: sampled ranges of the key space are
+/// contiguous, so partitions are seen whole. Others: all different means every item has its own value; few
+/// different means the sample has most of them; in between the rest repeats as the sample does.
 fn distinct_estimate(
     evidence: &InferredAttribute,
     inferred: &InferredSchema,
-    table_items: u64,
+    description: &TableDescription,
 ) -> Option<f64> {
     if evidence.distinct == 0 || evidence.non_null == 0 {
         return None;
     }
     let seen = evidence.distinct as f64;
     let sampled = evidence.non_null as f64;
-    let total = (table_items.max(inferred.items) as f64) * (sampled / inferred.items.max(1) as f64);
+    let sampled_items = inferred.items.max(1) as f64;
+    let items = description.items.max(inferred.items) as f64;
+    if inferred.complete {
+        return Some(seen);
+    }
+    if evidence.name == description.keys.hash.name {
+        return Some((items * inferred.partitions / sampled_items).max(seen));
+    }
     let share_of_different = seen / sampled;
     Some(if share_of_different > 0.1 {
-        (total * share_of_different).max(seen)
+        (items * sampled / sampled_items * share_of_different).max(seen)
     } else {
         seen
     })
@@ -316,6 +324,7 @@ mod tests {
                 non_null: 10,
                 by_type: std::collections::BTreeMap::new(),
                 distinct: 10,
+                bytes: 100,
             })
             .collect();
         let inferred = InferredSchema {
@@ -325,6 +334,8 @@ mod tests {
             sampled_at: 0,
             table_items: 100,
             complete: false,
+            partitions: 10.0,
+            keys: std::collections::BTreeMap::new(),
             attributes,
         };
         DynamoTable::new(description, inferred, &SchemaOverrides::default())

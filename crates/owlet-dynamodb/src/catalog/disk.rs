@@ -11,7 +11,7 @@ use crate::infer::InferredSchema;
 use crate::options::{DynamoDbOptions, NumberPolicy};
 
 /// Raised when the meaning of the file changes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 4;
 
 /// Folder of cached schemas of one service address.
 #[derive(Debug)]
@@ -148,6 +148,8 @@ mod tests {
             sampled_at: 7,
             table_items: 3,
             complete: true,
+            partitions: 10.0,
+            keys: std::collections::BTreeMap::new(),
             attributes: Vec::new(),
         };
         let cache = DiskCache::new(folder.path(), "http://a/");

@@ -26,6 +26,8 @@ pub(crate) struct TableCatalog {
     options: DynamoDbOptions,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
     names: tokio::sync::Mutex<Option<(Instant, Arc<Vec<String>>)>>,
+    /// Other spellings that were asked for, with the table's own: a look-up should not list tables each time.
+    spellings: Mutex<HashMap<String, String>>,
     overrides: tokio::sync::OnceCell<Arc<SchemaOverrides>>,
 }
 
@@ -59,6 +61,7 @@ impl TableCatalog {
             options,
             slots: Mutex::default(),
             names: tokio::sync::Mutex::default(),
+            spellings: Mutex::default(),
             overrides: tokio::sync::OnceCell::new(),
         }
     }
@@ -96,6 +99,12 @@ impl TableCatalog {
         &self,
         name: &str,
     ) -> Result<Option<Arc<DynamoTable>>, ConnectorError> {
+        let known = lock(&self.spellings).get(name).cloned();
+        if let Some(own) = known
+            && let Some(table) = self.exact(&own).await?
+        {
+            return Ok(Some(table));
+        }
         if is_table_name(name)
             && let Some(table) = self.exact(name).await?
         {
@@ -109,7 +118,10 @@ impl TableCatalog {
             .collect();
         match candidates.as_slice() {
             [] => Ok(None),
-            [only] => self.exact(only).await,
+            [only] => {
+                lock(&self.spellings).insert(name.to_owned(), (*only).clone());
+                self.exact(only).await
+            }
             several => Err(ConnectorError::AmbiguousName {
                 catalog: self.transport.catalog().to_owned(),
                 name: name.to_owned(),

@@ -4,6 +4,7 @@ pub(crate) mod observe;
 mod overrides;
 mod report;
 mod sample;
+pub(crate) mod statistics;
 mod types;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::overrides::SchemaOverrides;
 pub use self::report::{AttributeEvidence, InferenceReport};
 
+use self::statistics::KeyStatistics;
 use crate::description::TableDescription;
 use crate::options::DynamoDbOptions;
 use crate::shape::Shape;
@@ -35,6 +37,10 @@ pub(crate) struct InferredSchema {
     pub(crate) table_items: u64,
     /// The sample is the whole table as it was then.
     pub(crate) complete: bool,
+    /// Partitions of the table that the sampled items are worth.
+    pub(crate) partitions: f64,
+    /// Distribution of the attributes that are keys of the table or an index.
+    pub(crate) keys: BTreeMap<String, KeyStatistics>,
     /// Attributes in a fixed order.
     pub(crate) attributes: Vec<InferredAttribute>,
 }
@@ -52,6 +58,15 @@ pub(crate) struct InferredAttribute {
     pub(crate) by_type: BTreeMap<String, u64>,
     /// Different scalar values seen.
     pub(crate) distinct: u64,
+    /// Bytes of all sampled values as DynamoDB accounts them, without the name.
+    pub(crate) bytes: u64,
+}
+
+impl InferredAttribute {
+    /// Average bytes of a value where there is one, without the name.
+    pub(crate) fn value_bytes(&self) -> f64 {
+        self.bytes as f64 / self.present.max(1) as f64
+    }
 }
 
 impl InferredSchema {
@@ -70,6 +85,12 @@ impl InferredSchema {
             rcu = sample.capacity_units,
             "inferred columns from a sample"
         );
+        let keys: BTreeMap<String, KeyStatistics> = sample
+            .key_values
+            .iter()
+            .map(|(name, values)| (name.clone(), values.statistics()))
+            .collect();
+        let partitions = sampled_partitions(&sample);
         let mut attributes: Vec<InferredAttribute> = sample
             .attributes
             .into_iter()
@@ -78,6 +99,7 @@ impl InferredSchema {
                 present: observation.values,
                 non_null: observation.non_null(),
                 distinct: observation.distinct_seen(),
+                bytes: observation.bytes,
                 by_type: observation.by_type,
                 name,
             })
@@ -90,6 +112,8 @@ impl InferredSchema {
             sampled_at: unix_seconds(),
             table_items: table.items,
             complete: sample.complete,
+            partitions,
+            keys,
             attributes,
         })
     }
@@ -100,6 +124,16 @@ impl InferredSchema {
         let has_grown = table.items > self.table_items.max(self.items).saturating_mul(2);
         age <= age_limit.as_secs() && self.items > 0 && !has_grown
     }
+}
+
+/// Partitions of the table that the sampled items are worth: items by this number is the expected size of one, also
+/// for the partitions that were cut off (the usual estimate of a rate from censored observations). When none was
+/// seen to its end, each is taken to be twice what was seen of it.
+fn sampled_partitions(sample: &sample::Sample) -> f64 {
+    if sample.whole_partitions > 0 {
+        return sample.whole_partitions as f64;
+    }
+    (sample.cut_segments as f64 / 2.0).max(0.5)
 }
 
 fn unix_seconds() -> u64 {

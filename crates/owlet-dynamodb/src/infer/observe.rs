@@ -33,6 +33,8 @@ pub(crate) struct Observation {
     members: BTreeMap<String, Observation>,
     /// Hashes of distinct scalar values.
     distinct: HashSet<u64>,
+    /// Bytes of the values as DynamoDB accounts them, without the attribute's name.
+    pub(crate) bytes: u64,
 }
 
 #[derive(Debug)]
@@ -106,6 +108,7 @@ impl Observation {
             return;
         };
         self.values += 1;
+        self.bytes += accounted_bytes(descriptor, payload);
         *self.by_type.entry(descriptor.clone()).or_default() += 1;
         match (descriptor.as_str(), payload) {
             ("N", Value::String(text)) => {
@@ -216,6 +219,41 @@ impl Observation {
                 .map(|(name, member)| (name.clone(), member.shape(policy)))
                 .collect(),
         ))
+    }
+}
+
+/// Size of a value.
+/// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>.
+fn accounted_bytes(descriptor: &str, payload: &Value) -> u64 {
+    let length = |text: &Value| text.as_str().map_or(0, |text| text.len() as u64);
+    let number = |text: &Value| {
+        let digits = text.as_str().map_or(0, |text| {
+            text.bytes().filter(u8::is_ascii_digit).count() as u64
+        });
+        digits.div_ceil(2) + 1
+    };
+    let binary = |text: &Value| length(text) * 3 / 4;
+    let nested = |value: &Value| {
+        let member = value.as_object().and_then(|object| object.iter().next());
+        1 + member.map_or(0, |(descriptor, payload)| {
+            accounted_bytes(descriptor, payload)
+        })
+    };
+    match (descriptor, payload) {
+        ("S", text) => length(text),
+        ("N", text) => number(text),
+        ("B", text) => binary(text),
+        ("SS", Value::Array(elements)) => elements.iter().map(length).sum(),
+        ("NS", Value::Array(elements)) => elements.iter().map(number).sum(),
+        ("BS", Value::Array(elements)) => elements.iter().map(binary).sum(),
+        ("L", Value::Array(elements)) => 3 + elements.iter().map(nested).sum::<u64>(),
+        ("M", Value::Object(members)) => {
+            3 + members
+                .iter()
+                .map(|(name, value)| name.len() as u64 + nested(value))
+                .sum::<u64>()
+        }
+        _ => 1,
     }
 }
 

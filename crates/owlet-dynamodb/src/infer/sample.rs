@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::observe::Observation;
+use super::statistics::KeyValues;
 use crate::decode::Rejection;
-use crate::description::TableDescription;
+use crate::description::{KeySchema, TableDescription};
 use crate::options::DynamoDbOptions;
 use crate::transport::{Consumption, Operation, Request, Target, Transport, Watch};
 
@@ -30,6 +31,12 @@ pub(crate) struct Sample {
     /// Nothing was left to read.
     pub(crate) complete: bool,
     pub(crate) attributes: BTreeMap<String, Observation>,
+    /// Values of the attributes that are keys of the table or an index.
+    pub(crate) key_values: BTreeMap<String, KeyValues>,
+    /// Segments that were not read to their end: their last partition may be longer than what was seen of it.
+    pub(crate) cut_segments: u64,
+    /// Partitions that were seen to their end.
+    pub(crate) whole_partitions: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +70,59 @@ struct Position {
     start_key: Option<Value>,
 }
 
+/// The partition that a segment is in: its sort keys count only once all of them were seen, since a partition that
+/// was cut off would make its first ones look frequent.
+#[derive(Debug, Default)]
+struct OpenPartition {
+    hash: Option<Value>,
+    sort_keys: Vec<Value>,
+}
+
+impl OpenPartition {
+    fn add(&mut self, item: &Map<String, Value>, keys: &KeySchema, sample: &mut Sample) {
+        let hash = item.get(&keys.hash.name);
+        if self.hash.as_ref() != hash {
+            self.finish(keys, sample);
+            self.hash = hash.cloned();
+        }
+        let sort_key = keys.sort.as_ref().and_then(|sort| item.get(&sort.name));
+        self.sort_keys.extend(sort_key.cloned());
+    }
+
+    fn finish(&mut self, keys: &KeySchema, sample: &mut Sample) {
+        let values = keys
+            .sort
+            .as_ref()
+            .and_then(|sort| sample.key_values.get_mut(&sort.name));
+        if let Some(values) = values {
+            self.sort_keys.iter().for_each(|value| values.add(value));
+        }
+        self.sort_keys.clear();
+        if self.hash.take().is_some() {
+            sample.whole_partitions += 1;
+        }
+    }
+}
+
+impl Sample {
+    fn add(&mut self, item: &Map<String, Value>, table: &TableDescription) {
+        for (name, value) in item {
+            let is_sort_key = table
+                .keys
+                .sort
+                .as_ref()
+                .is_some_and(|sort| sort.name == *name);
+            if let Some(values) = self.key_values.get_mut(name).filter(|_| !is_sort_key) {
+                values.add(value);
+            }
+            match self.attributes.get_mut(name) {
+                Some(observation) => observation.add(value),
+                None => self.attributes.entry(name.clone()).or_default().add(value),
+            }
+        }
+    }
+}
+
 /// Reads up to `sample_items` items, never more than `sample_max_rcu` capacity units plus the requests under way.
 pub(crate) async fn sample(
     transport: &Transport,
@@ -75,10 +135,14 @@ pub(crate) async fn sample(
     let limit = options.sample_items.div_ceil(u64::from(segments)).max(1);
     let mut sample = Sample {
         segments,
+        key_values: key_attributes(table)
+            .map(|name| (name, KeyValues::default()))
+            .collect(),
         ..Sample::default()
     };
     let mut requests = 0;
     let mut is_complete = true;
+    let mut partitions: BTreeMap<u32, OpenPartition> = BTreeMap::new();
     let mut open: Vec<Position> = (0..segments)
         .map(|segment| Position {
             segment,
@@ -103,17 +167,13 @@ pub(crate) async fn sample(
             requests += 1;
             sample.capacity_units += page.capacity_units();
             sample.items += page.items.len() as u64;
+            let partition = partitions.entry(segment).or_default();
             for item in &page.items {
-                for (name, value) in item {
-                    match sample.attributes.get_mut(name) {
-                        Some(observation) => observation.add(value),
-                        None => sample
-                            .attributes
-                            .entry(name.clone())
-                            .or_default()
-                            .add(value),
-                    }
-                }
+                sample.add(item, table);
+                partition.add(item, &table.keys, &mut sample);
+            }
+            if page.last_evaluated_key.is_none() {
+                partition.finish(&table.keys, &mut sample);
             }
             if let Some(key) = page.last_evaluated_key {
                 open.push(Position {
@@ -128,7 +188,16 @@ pub(crate) async fn sample(
         }
     }
     sample.complete = is_complete && open.is_empty();
+    sample.cut_segments = open.len() as u64;
     Ok(sample)
+}
+
+/// Key attributes of the table and its indexes.
+fn key_attributes(table: &TableDescription) -> impl Iterator<Item = String> {
+    std::iter::once(&table.keys)
+        .chain(table.indexes.iter().map(|index| &index.keys))
+        .flat_map(KeySchema::attributes)
+        .map(|attribute| attribute.name.clone())
 }
 
 async fn scan_page(

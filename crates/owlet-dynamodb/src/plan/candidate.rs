@@ -73,21 +73,6 @@ pub(crate) struct Question<'a> {
     pub(crate) workers: usize,
 }
 
-/// Size of a table or index, as well as it is known.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Extent {
-    pub(crate) items: f64,
-    pub(crate) item_bytes: f64,
-    /// The service has counted it; new tables are counted after hours only.
-    pub(crate) is_counted: bool,
-}
-
-impl Extent {
-    pub(crate) fn bytes(&self) -> f64 {
-        self.items * self.item_bytes
-    }
-}
-
 impl<'a> Question<'a> {
     /// Finds every way.
     pub(crate) fn candidates(&self) -> Candidates {
@@ -209,49 +194,6 @@ impl<'a> Question<'a> {
         has_fitting_types.then_some(keys)
     }
 
-    /// Size of the table or an index.
-    pub(crate) fn extent(&self, index: Option<&IndexDescription>) -> Extent {
-        let description = &self.table.description;
-        let inferred = &self.table.inferred;
-        let table_items = description.items.max(inferred.items) as f64;
-        let sampled_bytes = if inferred.items == 0 {
-            0.0
-        } else {
-            // Sampling is eventually consistent: half a unit for 4 KB.
-            inferred.capacity_units * 8192.0 / inferred.items as f64
-        };
-        let table_item_bytes = if description.items > 0 {
-            description.item_bytes()
-        } else {
-            sampled_bytes
-        };
-        let table = Extent {
-            items: table_items,
-            item_bytes: table_item_bytes,
-            is_counted: description.items > 0 || inferred.complete,
-        };
-        match index {
-            None => table,
-            Some(index) if index.items > 0 => Extent {
-                items: index.items as f64,
-                item_bytes: index.bytes as f64 / index.items as f64,
-                is_counted: true,
-            },
-            Some(_) => Extent {
-                is_counted: false,
-                ..table
-            },
-        }
-    }
-
-    /// Expected items of one partition of the table or an index.
-    pub(crate) fn items_of_partition(&self, hash: &str, extent: Extent) -> f64 {
-        match self.table.distinct_values(hash) {
-            Some(distinct) if distinct >= 1.0 => (extent.items / distinct).max(1.0),
-            _ => extent.items.clamp(1.0, 10.0),
-        }
-    }
-
     fn items(&self, keys: &Keys<'_>, selection: &KeySelection) -> Option<Candidate> {
         let mut items = Vec::new();
         for (hash, condition) in &selection.values {
@@ -310,19 +252,10 @@ impl<'a> Question<'a> {
     ) -> Candidate {
         let schema = index.map_or(&self.table.description.keys, |index| &index.keys);
         let extent = self.extent(index);
-        let partition = self.items_of_partition(&keys.hash.attribute.name, extent);
         let mut ranges = Vec::new();
         let mut cost = Cost::default();
         for (hash, condition) in &selection.values {
-            let (count, items) = match condition {
-                SortCondition::Any => (1.0, partition),
-                SortCondition::In(values) => (values.len() as f64, 1.0),
-                SortCondition::Range(range) if range.lower.is_some() && range.upper.is_some() => {
-                    (1.0, partition / 4.0)
-                }
-                SortCondition::Range(_) => (1.0, partition / 3.0),
-                SortCondition::Prefix(_) => (1.0, partition / 5.0),
-            };
+            let (count, items) = self.expected_range(keys, hash, condition, index);
             let one = cost::ranges(count, items, extent.item_bytes, self.consistency(index));
             cost = Cost {
                 units: cost.units + one.units,

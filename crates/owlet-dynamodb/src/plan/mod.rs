@@ -3,6 +3,7 @@
 mod candidate;
 pub(crate) mod condition;
 pub(crate) mod cost;
+mod extent;
 pub(crate) mod keys;
 mod like;
 mod look_up;
