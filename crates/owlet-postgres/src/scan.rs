@@ -225,6 +225,7 @@ impl Scan {
             Some(_) => String::new(),
             None => lease.session()?.begin_sql(&Begin::ReadCommitted),
         };
+        let may_commit_early = lease.session()?.may_commit_early();
         let copy_sql = format!("COPY ({}) TO STDOUT (FORMAT BINARY)", self.query.sql);
         self.context.work.add_request();
         // One round trip: the transaction, the query's column types (this also locks its tables), the COPY.
@@ -246,11 +247,16 @@ impl Scan {
             None => {
                 let client = Arc::clone(&client);
                 let mut commit = async move { client.batch_execute("COMMIT").await }.boxed();
-                // This sends it. A short answer may be committed at once; a finished future must not be polled again.
-                match futures::poll!(&mut commit) {
-                    Poll::Ready(Err(error)) => return Err(fail(error)),
-                    Poll::Ready(Ok(())) => Some(futures::future::ready(Ok(())).boxed()),
-                    Poll::Pending => Some(commit),
+                if !may_commit_early {
+                    Some(commit)
+                } else {
+                    // This sends it. A short answer may be committed at once; a finished future must not be
+                    // polled again.
+                    match futures::poll!(&mut commit) {
+                        Poll::Ready(Err(error)) => return Err(fail(error)),
+                        Poll::Ready(Ok(())) => Some(futures::future::ready(Ok(())).boxed()),
+                        Poll::Pending => Some(commit),
+                    }
                 }
             }
         };

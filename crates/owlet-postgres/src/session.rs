@@ -241,6 +241,12 @@ impl Session {
         matches!(question.await, Ok(Ok(())))
     }
 
+    /// COMMIT may be sent before the statement's answer. Not through a pooler: the statement's name would be given up
+    /// after the transaction, at whatever server the pooler chooses then.
+    pub(crate) fn may_commit_early(&self) -> bool {
+        self.settings_confirmed
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
