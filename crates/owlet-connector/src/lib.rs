@@ -4,6 +4,8 @@
 //! data, and opens the plan's splits as streams of Arrow batches while it records its [`work`].
 //! This crate must never know a concrete source, SQL text or a server.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod connector;
 pub mod error;
 pub mod expression;
