@@ -1,6 +1,7 @@
 //! What operators above a leaf would like of it: fewer rows, an order, fewer columns, key look-ups. All hints may
 //! be ignored. Positions refer to the output of the node the hints are given to.
 
+use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
 
@@ -69,7 +70,7 @@ impl Hints {
             lookup: self
                 .lookup
                 .iter()
-                .filter_map(|position| source(*position))
+                .filter_map(|position| key_column(expressions.get(*position)?, input))
                 .collect(),
             lookup_rows: self.lookup_rows,
         }
@@ -117,4 +118,30 @@ pub fn passed_through(expr: &Expr, input: &LogicalPlan) -> Option<usize> {
         Expr::Alias(alias) => passed_through(&alias.expr, input),
         _ => None,
     }
+}
+
+/// The input position of the column a join key is made of: the column itself, or a wider integer made of it
+/// (joins of different integer types compare the wider one).
+pub fn key_column(expr: &Expr, input: &LogicalPlan) -> Option<usize> {
+    match expr {
+        Expr::Alias(alias) => key_column(&alias.expr, input),
+        Expr::Cast(cast) => {
+            let position = passed_through(&cast.expr, input)?;
+            let from = input.schema().field(position).data_type();
+            widens_integer(from, cast.field.data_type()).then_some(position)
+        }
+        other => passed_through(other, input),
+    }
+}
+
+/// Every value of the integer type `from` is a value of `to`.
+pub fn widens_integer(from: &DataType, to: &DataType) -> bool {
+    let rank = |data_type: &DataType| match data_type {
+        DataType::Int8 => Some(1),
+        DataType::Int16 => Some(2),
+        DataType::Int32 => Some(3),
+        DataType::Int64 => Some(4),
+        _ => None,
+    };
+    matches!((rank(from), rank(to)), (Some(from), Some(to)) if from <= to)
 }

@@ -21,7 +21,7 @@ use crate::catalogs::SourceTable;
 use crate::engine::Source;
 use crate::pushdown::candidate::Candidate;
 use crate::pushdown::estimate::estimate;
-use crate::pushdown::hints::{Hints, OrderHint, columns_used, passed_through};
+use crate::pushdown::hints::{Hints, OrderHint, columns_used, key_column, passed_through};
 use crate::query::Pushdown;
 
 /// Rewrites optimized logical plans.
@@ -297,14 +297,14 @@ fn join_hints(join: &datafusion::logical_expr::Join, hints: &Hints) -> (Hints, H
         let keys = join
             .on
             .iter()
-            .filter_map(|(key, _)| passed_through(key, &join.left));
+            .filter_map(|(key, _)| key_column(key, &join.left));
         left = Hints::only_lookup(keys.collect(), Some(right_rows));
     }
     if feeds_right {
         let keys = join
             .on
             .iter()
-            .filter_map(|(_, key)| passed_through(key, &join.right));
+            .filter_map(|(_, key)| key_column(key, &join.right));
         right = Hints::only_lookup(keys.collect(), Some(left_rows));
     }
     // A join further up reaches through an inner join to the column's own side.

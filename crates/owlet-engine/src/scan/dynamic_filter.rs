@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNullExpr,
     Literal as PhysicalLiteral,
 };
-use owlet_connector::{ColumnReference, Expression};
+use owlet_connector::{ColumnReference, Expression, LiteralValue};
 
+use crate::pushdown::hints::widens_integer;
 use crate::pushdown::translate::{compare_operator, is_text, literal};
 
 /// The conjuncts of a finished dynamic filter that can be said as plain expressions over `schema`.
@@ -34,6 +35,7 @@ fn superset(filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Expres
         if list.negated() {
             return None;
         }
+        let tested = operand(list.expr(), schema)?;
         let items = list
             .list()
             .iter()
@@ -41,9 +43,11 @@ fn superset(filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Expres
             .collect::<Option<Vec<_>>>()?
             .into_iter()
             .filter(|item| !matches!(item, Expression::Literal(literal) if literal.is_null()))
+            // A value outside the column's own integer type matches no row.
+            .filter_map(|item| narrowed(item, &tested))
             .collect();
         return Some(Expression::InList {
-            expression: Box::new(operand(list.expr(), schema)?),
+            expression: Box::new(tested),
             list: items,
             negated: false,
         });
@@ -90,12 +94,53 @@ fn binary_superset(binary: &BinaryExpr, schema: &SchemaRef) -> Option<Expression
             let right = superset(binary.right(), schema)?;
             Some(Expression::Or(vec![left, right]))
         }
-        other => Some(Expression::Compare {
-            operator: compare_operator(*other)?,
-            left: Box::new(operand(binary.left(), schema)?),
-            right: Box::new(operand(binary.right(), schema)?),
-        }),
+        other => {
+            let left = operand(binary.left(), schema)?;
+            let right = operand(binary.right(), schema)?;
+            let (left, right) = match (&left, &right) {
+                (Expression::Column(_), _) => {
+                    let right = narrowed(right, &left)?;
+                    (left, right)
+                }
+                _ => {
+                    let left = narrowed(left, &right)?;
+                    (left, right)
+                }
+            };
+            Some(Expression::Compare {
+                operator: compare_operator(*other)?,
+                left: Box::new(left),
+                right: Box::new(right),
+            })
+        }
     }
+}
+
+/// A constant in the integer type of the column it is compared with (which a join may have widened); `None` when
+/// it is outside that type. Anything else is left as it is.
+fn narrowed(constant: Expression, column: &Expression) -> Option<Expression> {
+    let Expression::Literal(literal) = &constant else {
+        return Some(constant);
+    };
+    let target = column.data_type();
+    if literal.data_type == target || !widens_integer(&target, &literal.data_type) {
+        return Some(constant);
+    }
+    let LiteralValue::Integer(value) = literal.value else {
+        return Some(constant);
+    };
+    let fits = match target {
+        DataType::Int8 => i8::try_from(value).is_ok(),
+        DataType::Int16 => i16::try_from(value).is_ok(),
+        DataType::Int32 => i32::try_from(value).is_ok(),
+        _ => i64::try_from(value).is_ok(),
+    };
+    fits.then(|| {
+        Expression::Literal(owlet_connector::Literal {
+            value: LiteralValue::Integer(value),
+            data_type: target,
+        })
+    })
 }
 
 /// Joins alternatives; sets over the same column become one set, which key look-ups need.
@@ -160,7 +205,10 @@ fn operand(expression: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Exp
     }
     if let Some(cast) = expression.downcast_ref::<CastExpr>() {
         let inner = operand(cast.expr(), schema)?;
-        return (is_text(&inner.data_type()) && is_text(cast.cast_type())).then_some(inner);
+        let from = inner.data_type();
+        let is_same_value = (is_text(&from) && is_text(cast.cast_type()))
+            || (matches!(inner, Expression::Column(_)) && widens_integer(&from, cast.cast_type()));
+        return is_same_value.then_some(inner);
     }
     None
 }
