@@ -5,6 +5,7 @@
 //! know a driver or do I/O.
 
 pub mod calendar;
+mod case_folding;
 mod class;
 pub mod connector;
 mod decimal;

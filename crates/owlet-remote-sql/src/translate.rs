@@ -3,6 +3,7 @@
 use arrow_schema::DataType;
 use owlet_connector::{ArithmeticOperator, Expression, Literal, LiteralValue};
 
+use crate::case_folding::with_ascii_folding;
 use crate::class::{TypeClass, comparable, decimal_parts, type_class};
 use crate::dialect::Refusal;
 use crate::double_bounds::between_decimals;
@@ -19,9 +20,12 @@ pub(crate) fn translate(
     expression: &Expression,
     scope: &[Fragment],
 ) -> Result<Fragment, Refusal> {
-    let same_between_decimals = between_decimals(expression)
-        .and_then(|rewritten| translate_unchecked(flavor, &rewritten, scope).ok());
-    let fragment = match same_between_decimals {
+    // The same predicate in a form that more sources, or their indexes, can answer.
+    let rewritten = [between_decimals(expression), with_ascii_folding(expression)]
+        .into_iter()
+        .flatten()
+        .find_map(|rewritten| translate_unchecked(flavor, &rewritten, scope).ok());
+    let fragment = match rewritten {
         Some(fragment) => fragment,
         None => translate_unchecked(flavor, expression, scope)?,
     };

@@ -344,6 +344,24 @@ fn text_compares_by_bytes() {
         vec![call(AggregateFunction::CountRows, None, DataType::Int64)],
     );
     assert_eq!(database.rows(&counted), ["word|10000"]);
+    let folded = |name: &str, constant: &str| {
+        let call = function(name, vec![col(&small, 1)], DataType::Utf8);
+        database
+            .rows(&ids(small.clone(), equal(call, text(constant))))
+            .join(" ")
+    };
+    assert_eq!(
+        (folded("lower", "a"), folded("upper", "A")),
+        ("-6 -1".to_owned(), "-6 -1".to_owned())
+    );
+    database.run("UPDATE users SET name = chr(8490) WHERE id = -5; UPDATE users SET name = chr(305) || chr(383) WHERE id = -2");
+    assert_eq!(
+        (folded("lower", "k"), folded("upper", "IS")),
+        ("-5".to_owned(), "-2".to_owned())
+    );
+    database.run(
+        "UPDATE users SET name = 'b' WHERE id = -5; UPDATE users SET name = 'B' WHERE id = -2",
+    );
     // Different collations meet.
     let mixed = compare(col(&users, 1), CompareOperator::Less, col(&users, 11));
     assert_eq!(database.rows(&ids(small.clone(), mixed)).len(), 0);

@@ -25,6 +25,8 @@ pub(crate) fn register(connection: &Connection) -> Result<()> {
     connection.create_scalar_function(functions::DECIMAL, 4, flags, decimal)?;
     connection.create_scalar_function(functions::INTEGER, 1, flags, integer)?;
     connection.create_scalar_function(functions::DOUBLE, 1, flags, double)?;
+    connection.create_scalar_function(functions::LENGTH, 1, flags, length)?;
+    connection.create_scalar_function(functions::SUBSTRING, 3, flags, substring)?;
     connection.create_aggregate_function(functions::SUM, 1, flags, Sum)
 }
 
@@ -105,6 +107,19 @@ fn integer(context: &Context<'_>) -> Result<Option<i64>> {
 fn double(context: &Context<'_>) -> Result<f64> {
     let bits: i64 = context.get(0)?;
     Ok(f64::from_bits(bits as u64))
+}
+
+fn length(context: &Context<'_>) -> Result<Option<i64>> {
+    let text: Option<String> = context.get(0)?;
+    Ok(text.and_then(|text| i64::try_from(text.chars().count()).ok()))
+}
+
+fn substring(context: &Context<'_>) -> Result<Option<String>> {
+    let (text, start, length): (Option<String>, i64, i64) =
+        (context.get(0)?, context.get(1)?, context.get(2)?);
+    let before = usize::try_from(start.saturating_sub(1)).unwrap_or(0);
+    let length = usize::try_from(length).unwrap_or(0);
+    Ok(text.map(|text| text.chars().skip(before).take(length).collect()))
 }
 
 /// The exact sum of integers: 2^64 of them fit the 128 bits it is kept in.

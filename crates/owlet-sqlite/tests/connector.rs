@@ -356,7 +356,7 @@ async fn filters_order_and_limit_are_pushed() {
             data_type: DataType::Utf8,
         },
         CompareOperator::Equal,
-        Expression::Literal(Literal::text("open")),
+        Expression::Literal(Literal::text("öffen")),
     ));
     let plan = source.connector.plan_scan(&wanted).await.expect("plans");
     assert!(

@@ -68,6 +68,11 @@ async fn world() -> World {
         "\u{d7ff}",
         "\u{e000}",
         "''",
+        "KELVIN \u{212a}",
+        "kelvin k",
+        "\u{131}ſ",
+        "İ",
+        "ß",
         "new\nline",
         "*",
         "?",
@@ -342,7 +347,7 @@ async fn comparisons_with_constants() {
     let mut pushed = 0;
     for column in 0..world.table.columns.len() {
         let array = world.rows.column(column);
-        for row in 0..26 {
+        for row in 0..31 {
             for operator in OPERATORS {
                 let expected = kernel(operator, array, &Scalar::new(array.slice(row, 1)));
                 let predicate = Expression::Compare {
@@ -708,6 +713,111 @@ async fn parts_and_truncations_of_dates() {
         let answer = world.run(&relation).await.expect("runs");
         let going_back = cmp::lt_eq(answer.column(0), world.rows.column(8)).expect("comparable");
         assert_eq!(going_back.false_count(), 0, "{unit}");
+    }
+}
+
+/// The engine's folding: each character on its own.
+fn fold_text(text: &str, fold: impl Fn(char) -> Vec<char>) -> String {
+    text.chars()
+        .map(|character| match fold(character).as_slice() {
+            [one] => *one,
+            _ => character,
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn text_functions_count_characters_and_fold_ascii() {
+    let world = world().await;
+    for column in [3, 4, 12] {
+        let texts = world.rows.column(column).as_string::<i32>();
+        let call = |name: &str, more: &[i64], data_type: DataType| Expression::Function {
+            name: name.to_owned(),
+            arguments: std::iter::once(world.column(column))
+                .chain(
+                    more.iter()
+                        .map(|number| Expression::Literal(Literal::int64(*number))),
+                )
+                .collect(),
+            data_type,
+        };
+        let relation = Relation::Project {
+            input: Box::new(world.by_id()),
+            expressions: vec![
+                call("length", &[], DataType::Int64),
+                call("substr", &[2], DataType::Utf8),
+                call("substr", &[1, 2], DataType::Utf8),
+            ],
+        };
+        let answer = world.run(&relation).await.expect("runs");
+        let lengths = answer.column(0).as_primitive::<Int64Type>();
+        let (tails, heads) = (
+            answer.column(1).as_string::<i32>(),
+            answer.column(2).as_string::<i32>(),
+        );
+        for row in 0..texts.len() {
+            assert_eq!(texts.is_null(row), lengths.is_null(row));
+            if texts.is_null(row) {
+                continue;
+            }
+            let characters: Vec<char> = texts.value(row).chars().collect();
+            assert_eq!(lengths.value(row), characters.len() as i64);
+            assert_eq!(
+                tails.value(row),
+                characters.iter().skip(1).collect::<String>()
+            );
+            assert_eq!(
+                heads.value(row),
+                characters.iter().take(2).collect::<String>()
+            );
+        }
+
+        for (name, constants) in [
+            ("lower", ["kelvin k", "a", "i", "KELVIN K", "o'hara"]),
+            ("upper", ["KELVIN K", "A", "IS", "I", "SS"]),
+        ] {
+            let folded: arrow::array::StringArray = texts
+                .iter()
+                .map(|text| {
+                    text.map(|text| match name {
+                        "lower" => fold_text(text, |character| character.to_lowercase().collect()),
+                        _ => fold_text(text, |character| character.to_uppercase().collect()),
+                    })
+                })
+                .collect();
+            for constant in constants {
+                let scalar = arrow::array::StringArray::new_scalar(constant);
+                for operator in [CompareOperator::Equal, CompareOperator::NotEqual] {
+                    let predicate = Expression::Compare {
+                        operator,
+                        left: Box::new(call(name, &[], DataType::Utf8)),
+                        right: Box::new(Expression::Literal(Literal::text(constant))),
+                    };
+                    let expected = kernel(operator, &folded, &scalar);
+                    assert_eq!(world.check_filter(predicate, &expected).await, Pushed::Yes);
+                }
+                let pattern = format!("{}%", &constant[..1]);
+                let predicate = Expression::Like {
+                    expression: Box::new(call(name, &[], DataType::Utf8)),
+                    pattern: Box::new(Expression::Literal(Literal::text(pattern.as_str()))),
+                    escape: None,
+                    negated: false,
+                    case_insensitive: false,
+                };
+                let scalar = arrow::array::StringArray::new_scalar(pattern.as_str());
+                let expected = like(&folded, &scalar).expect("patterns");
+                assert_eq!(world.check_filter(predicate, &expected).await, Pushed::Yes);
+            }
+        }
+        let ordering = Expression::Compare {
+            operator: CompareOperator::Less,
+            left: Box::new(call("lower", &[], DataType::Utf8)),
+            right: Box::new(Expression::Literal(Literal::text("b"))),
+        };
+        let refused = world
+            .check_filter(ordering, &BooleanArray::from(vec![false]))
+            .await;
+        assert_eq!(refused, Pushed::No);
     }
 }
 

@@ -456,6 +456,11 @@ pub(super) fn whole_double(call: &Call<'_>, name: &'static str) -> Result<String
     same_type(call, name)
 }
 
+/// `lower` or `upper` of ASCII letters: what PostgreSQL's do in the C collation.
+pub(super) fn ascii_fold(call: &Call<'_>, name: &str) -> Result<String, Refusal> {
+    bytewise_first(call, name)
+}
+
 /// `concat` of texts: NULL if any is NULL.
 pub(super) fn concat(call: &Call<'_>) -> Result<String, Refusal> {
     let texts: Vec<&str> = call

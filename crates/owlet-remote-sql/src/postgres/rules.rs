@@ -3,6 +3,7 @@
 use owlet_connector::ArithmeticOperator::{Add, Concatenate, Divide, Modulo, Multiply, Subtract};
 
 use super::{aggregates, comparison, functions};
+use crate::case_folding::{ASCII_LOWER, ASCII_UPPER};
 use crate::class::INTEGERS;
 use crate::class::TypeClass::{
     self, BigInteger, Binary, Boolean, Date, Decimal, Float, Interval, SmallInteger, Text, Time,
@@ -132,8 +133,10 @@ pub(super) const RULES: &[Rule] = &[
     rule(Function("reverse"), Exactly(&[Text]), Exact(|call| functions::plain(call, "reverse")), "by Unicode characters"),
     rule(Function("starts_with"), Exactly(&[Text, Text]), Exact(|call| functions::bytewise_first(call, "starts_with")), ""),
     rule(Function("strpos"), Exactly(&[Text, Text]), Exact(functions::strpos), ""),
-    rule(Function("lower"), Each(&[Text]), Refused, "PostgreSQL folds case by the locale, the engine by Unicode"),
-    rule(Function("upper"), Each(&[Text]), Refused, "PostgreSQL folds case by the locale, the engine by Unicode"),
+    rule(Function("lower"), Each(&[Text]), Refused, "PostgreSQL folds case by the locale, the engine by Unicode; comparisons with ASCII constants are pushed"),
+    rule(Function("upper"), Each(&[Text]), Refused, "PostgreSQL folds case by the locale, the engine by Unicode; comparisons with ASCII constants are pushed"),
+    rule(Function(ASCII_LOWER), Exactly(&[Text]), Exact(|call| functions::ascii_fold(call, "lower")), "`lower()` compared with ASCII constants"),
+    rule(Function(ASCII_UPPER), Exactly(&[Text]), Exact(|call| functions::ascii_fold(call, "upper")), "`upper()` compared with ASCII constants"),
     rule(Function("floor"), Exactly(&[Float]), Exact(|call| functions::whole_double(call, "floor")), ""),
     rule(Function("ceil"), Exactly(&[Float]), Exact(|call| functions::whole_double(call, "ceil")), ""),
     rule(Function("round"), Any, Refused, "PostgreSQL rounds doubles half to even"),

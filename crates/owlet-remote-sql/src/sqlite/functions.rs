@@ -22,3 +22,7 @@ pub const DOUBLE: &str = "owlet_double";
 /// `owlet_sum(integer)`, an aggregate: the exact sum; NULL without values; fails only when the sum itself is no
 /// 64-bit integer.
 pub const SUM: &str = "owlet_sum";
+/// `owlet_length(text)`: the number of characters, NUL characters included.
+pub const LENGTH: &str = "owlet_length";
+/// `owlet_substring(text, start, length)`: characters from position `start` (from 1) on, NUL characters included.
+pub const SUBSTRING: &str = "owlet_substring";

@@ -3,6 +3,7 @@
 use owlet_connector::ArithmeticOperator::{Add, Concatenate, Divide, Modulo, Multiply, Subtract};
 
 use super::{comparison, like, scalar};
+use crate::case_folding::{ASCII_LOWER, ASCII_UPPER};
 use crate::class::INTEGERS;
 use crate::class::TypeClass::{
     self, BigInteger, Binary, Boolean, Date, Decimal, Float, SmallInteger, Text, Timestamp,
@@ -35,7 +36,6 @@ const GROUPABLE: &[TypeClass] = &[
     ZonedTimestamp,
 ];
 const FIFTEEN_DIGITS: &str = "up to 15 digits and 12 decimals, which doubles keep";
-const NUL: &str = "SQLite ends texts at a NUL character";
 const DOUBLE_ARITHMETIC: &str = "NaN becomes NULL in SQLite";
 
 const fn rule(
@@ -92,12 +92,14 @@ pub(super) const RULES: &[Rule] = &[
     rule(Function("abs"), Each(&[BigInteger]), Exact(scalar::absolute), "overflow is an error"),
     rule(Function("replace"), Exactly(&[Text, Text, Text]), Exact(scalar::replace), "constant, non-empty text to be replaced"),
     rule(Function("strpos"), Exactly(&[Text, Text]), Exact(scalar::strpos), ""),
-    rule(Function("length"), Each(&[Text]), Refused, NUL),
-    rule(Function("character_length"), Each(&[Text]), Refused, NUL),
-    rule(Function("substr"), Any, Refused, NUL),
-    rule(Function("substring"), Any, Refused, NUL),
-    rule(Function("lower"), Each(&[Text]), Refused, "SQLite folds the case of ASCII letters only"),
-    rule(Function("upper"), Each(&[Text]), Refused, "SQLite folds the case of ASCII letters only"),
+    rule(Function("length"), Exactly(&[Text]), Exact(|call| scalar::length(call, "length")), "Unicode characters"),
+    rule(Function("character_length"), Exactly(&[Text]), Exact(|call| scalar::length(call, "character_length")), "Unicode characters"),
+    rule(Function("substr"), Exactly(&[Text, BigInteger]), Exact(|call| scalar::substring(call, "substr")), "constant positions from 1 on"),
+    rule(Function("substr"), Exactly(&[Text, BigInteger, BigInteger]), Exact(|call| scalar::substring(call, "substr")), "constant positions from 1 on"),
+    rule(Function(ASCII_LOWER), Exactly(&[Text]), Exact(|call| scalar::ascii_fold(call, "lower")), "`lower()` compared with ASCII constants"),
+    rule(Function(ASCII_UPPER), Exactly(&[Text]), Exact(|call| scalar::ascii_fold(call, "upper")), "`upper()` compared with ASCII constants"),
+    rule(Function("lower"), Each(&[Text]), Refused, "SQLite folds the case of ASCII letters only; comparisons with ASCII constants are pushed"),
+    rule(Function("upper"), Each(&[Text]), Refused, "SQLite folds the case of ASCII letters only; comparisons with ASCII constants are pushed"),
     rule(Function("date_trunc"), Exactly(&[Text, Date]), Exact(scalar::date_trunc), "constant unit: day, week, month, year"),
     rule(Function("date_trunc"), Exactly(&[Text, Timestamp]), Exact(scalar::date_trunc), "constant unit: second to year"),
     rule(Function("date_trunc"), Exactly(&[Text, ZonedTimestamp]), Exact(scalar::date_trunc), "constant unit: second to year, in UTC"),

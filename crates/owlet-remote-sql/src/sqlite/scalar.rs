@@ -133,6 +133,40 @@ pub(super) fn absolute(call: &Call<'_>) -> Result<String, Refusal> {
     Ok(invoke("abs", call.operands))
 }
 
+/// `length(text)`: SQLite's own ends at a NUL character.
+pub(super) fn length(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
+    if !matches!(call.data_type, DataType::Int32 | DataType::Int64) {
+        return Err(call.refuse(
+            Construct::Function(name),
+            format!("planned as {}", call.data_type),
+        ));
+    }
+    Ok(invoke(functions::LENGTH, call.operands))
+}
+
+/// `substr(text, start, length)` with constant positions inside the text's numbering: SQLite's own ends at a NUL
+/// character.
+pub(super) fn substring(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
+    let construct = Construct::Function(name);
+    let numbers: Vec<Option<i128>> = call.operands.iter().skip(1).map(integer_constant).collect();
+    match numbers.as_slice() {
+        [Some(1..)] => Ok(format!(
+            "{}({}, {}, {})",
+            functions::SUBSTRING,
+            call.operands[0].sql,
+            call.operands[1].sql,
+            i64::MAX
+        )),
+        [Some(1..), Some(0..)] => Ok(invoke(functions::SUBSTRING, call.operands)),
+        _ => Err(call.refuse(construct, "pushed only for constant positions from 1 on")),
+    }
+}
+
+/// `lower` or `upper` of ASCII letters, which is what SQLite's do.
+pub(super) fn ascii_fold(call: &Call<'_>, name: &str) -> Result<String, Refusal> {
+    Ok(invoke(name, call.operands))
+}
+
 /// `replace(text, from, to)` with a constant, non-empty `from`.
 pub(super) fn replace(call: &Call<'_>) -> Result<String, Refusal> {
     let from = call.operands.get(1).and_then(text_constant);
