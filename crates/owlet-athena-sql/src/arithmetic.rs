@@ -103,6 +103,8 @@ fn is_constant(expr: &Expr) -> bool {
             | Expr::Cast(_)
             | Expr::TryCast(_) => true,
             Expr::Case(_) | Expr::Not(_) | Expr::Alias(_) => true,
+            // Functions of functions are folded too, with everything inside.
+            Expr::LambdaVariable(_) => true,
             Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Immutable,
             _ => false,
         };

@@ -5,6 +5,7 @@ mod arithmetic;
 mod casts;
 mod dialect;
 mod errors;
+mod expressions;
 mod functions;
 mod grammar;
 mod names;

@@ -7,6 +7,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
 
 use crate::arithmetic::CheckedConstants;
+use crate::expressions::AthenaExpressions;
 use crate::types::AthenaTypePlanner;
 use crate::{casts, functions, unnest};
 
@@ -34,11 +35,20 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         .scalar_functions()
         .get_or_insert_default()
         .extend(functions);
+    let lambdas = functions::lambdas::functions().into_iter().map(Arc::new);
+    builder
+        .higher_order_functions()
+        .get_or_insert_default()
+        .extend(lambdas);
     let aggregates = functions::aggregates::functions().into_iter().map(Arc::new);
     builder
         .aggregate_functions()
         .get_or_insert_default()
         .extend(aggregates);
+    builder
+        .expr_planners()
+        .get_or_insert_default()
+        .insert(0, Arc::new(AthenaExpressions));
     builder
         .relation_planners()
         .get_or_insert_default()

@@ -12,7 +12,7 @@ use super::scalar::Kind::{Any, Bigint, Double, List, Text};
 use super::scalar::Overload::Exact;
 use super::scalar::{Call, CallTypes, function, returns};
 use super::type_names::sql_name;
-use super::{arrays, text};
+use super::{lists, text};
 
 /// All of them.
 pub(super) fn functions() -> Vec<ScalarUDF> {
@@ -338,11 +338,11 @@ fn floats() -> Vec<ScalarUDF> {
 fn width_bucket(call: &Call<'_>) -> Result<ArrayRef> {
     let numbers = call.doubles(0)?;
     if call.arrays.len() == 2 {
-        let lists = arrays::list(call, 1)?;
+        let lists = lists::list(call, 1)?;
         let bounds = cast(lists.values(), &DataType::Float64)?;
         let bounds = bounds.as_primitive::<Float64Type>();
         return call.bigint(|row| {
-            let below = arrays::range(lists, row)
+            let below = lists::elements(lists, row)
                 .filter(|index| bounds.value(*index) <= numbers.value(row))
                 .count();
             Ok(text::to_i64(below))

@@ -5,14 +5,21 @@ use datafusion_expr::ScalarUDF;
 
 pub(crate) mod aggregates;
 pub(crate) mod arrays;
+mod binary;
 pub(crate) mod conversion;
 mod datetime;
 mod json;
+pub(crate) mod lambdas;
+mod lists;
+pub(crate) mod maps;
 mod math;
 mod moments;
-mod scalar;
+mod regexp;
+pub(crate) mod scalar;
+mod sequence;
 mod text;
 pub(crate) mod type_names;
+mod url;
 
 /// All scalar functions.
 pub(crate) fn scalar_functions() -> Vec<ScalarUDF> {
@@ -20,5 +27,10 @@ pub(crate) fn scalar_functions() -> Vec<ScalarUDF> {
     functions.extend(arrays::functions());
     functions.extend(datetime::functions());
     functions.extend(math::functions());
+    functions.extend(binary::functions());
+    functions.extend(url::functions());
+    functions.extend(regexp::functions());
+    functions.extend(maps::functions());
+    functions.extend(json::functions());
     functions
 }

@@ -7,10 +7,10 @@ use arrow::datatypes::DataType;
 use datafusion_common::{Result, exec_err};
 use datafusion_expr::ScalarUDF;
 
-use super::arrays;
 use super::scalar::Kind::{Bigint, Binary, Double, List, Text};
 use super::scalar::Overload::{Exact, Variadic};
 use super::scalar::{Call, function, returns};
+use super::{arrays, lists};
 use crate::passes::likes;
 
 /// All of them.
@@ -488,7 +488,7 @@ fn concat_ws(call: &Call<'_>) -> Result<ArrayRef> {
     let separators = call.texts(0)?;
     let mut joined = StringBuilder::new();
     let list = match call.arrays[1].data_type() {
-        DataType::List(_) => Some(arrays::text_lists(&call.arrays[1])?),
+        DataType::List(_) => Some(lists::TextLists::try_new(&call.arrays[1])?),
         _ => None,
     };
     for row in 0..call.rows {

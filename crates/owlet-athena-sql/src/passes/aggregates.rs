@@ -86,9 +86,32 @@ fn rewritten(function: &mut Function) -> Result<Option<Expr>, SqlError> {
                 DataType::BigInt(None),
             )))
         }
+        // The n greatest values are the values of the n greatest values.
+        "max" | "min" => {
+            let by = if name == "max" { "max_by" } else { "min_by" };
+            if let FunctionArguments::List(list) = &mut function.args
+                && let [value, _] = list.args.as_slice()
+            {
+                list.args.insert(0, value.clone());
+                function.name = ObjectName::from(vec![Ident::new(by)]);
+            }
+            Ok(None)
+        }
         "row_number" | "rank" | "dense_rank" | "ntile" if function.over.is_some() => Ok(Some(
             cast(Expr::Function(function.clone()), DataType::BigInt(None)),
         )),
+        "geometric_mean" => {
+            let mut mean = function.clone();
+            mean.name = ObjectName::from(vec![Ident::new("avg")]);
+            if let FunctionArguments::List(list) = &mut mean.args {
+                for argument in &mut list.args {
+                    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(number)) = argument {
+                        *number = build::call("ln", vec![number.clone()]);
+                    }
+                }
+            }
+            Ok(Some(build::call("exp", vec![Expr::Function(mean)])))
+        }
         "grouping" => Ok(Some(cast(
             Expr::Function(function.clone()),
             DataType::BigInt(None),

@@ -6,12 +6,13 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
-    CaseWhen, CastKind, CharacterLength, DataType, DateTimeField, Expr, Function,
+    BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, DateTimeField, Expr, Function,
     FunctionArguments, Ident, Spanned, Statement, TimezoneInfo, VisitMut, VisitorMut,
 };
-use sqlparser::tokenizer::Location;
+use sqlparser::tokenizer::{Location, Span};
 
 use crate::errors::SqlError;
+use crate::functions::{lambdas, maps};
 use crate::passes::build;
 
 /// Rewrites the special forms.
@@ -177,7 +178,27 @@ fn special_function(function: &Function) -> Result<Option<Expr>, SqlError> {
                 "IF takes a condition and one or two values",
             ));
         }
-        ("try", [attempt]) => return try_form(attempt, at).map(Some),
+        ("map", []) => build::call(maps::EMPTY_MAP, Vec::new()),
+        ("try", [attempt]) => try_form(attempt),
+        ("mod", [number, divisor]) => binary(number, BinaryOperator::Modulo, divisor),
+        ("md5" | "sha256" | "sha512", [bytes]) => build::call(
+            "digest",
+            vec![(*bytes).clone(), build::text(name, Span::empty())],
+        ),
+        ("rand", []) => build::call("random", Vec::new()),
+        ("random" | "rand", [limit]) => random_below(limit),
+        ("random" | "rand", [low, high]) => {
+            let width = binary(high, BinaryOperator::Minus, low);
+            binary(low, BinaryOperator::Plus, &random_below(&width))
+        }
+        ("array_sort", [list, order @ Expr::Lambda(_)]) => build::call(
+            lambdas::SORT_FUNCTION,
+            vec![(*list).clone(), (*order).clone()],
+        ),
+        ("regexp_replace", [text, pattern, replacement @ Expr::Lambda(_)]) => build::call(
+            lambdas::REPLACE_FUNCTION,
+            vec![(*text).clone(), (*pattern).clone(), (*replacement).clone()],
+        ),
         ("now" | "current_timestamp", arguments) => cast(
             build::call("now", Vec::new()),
             DataType::Timestamp(Some(precision(arguments, at)?), TimezoneInfo::WithTimeZone),
@@ -192,8 +213,26 @@ fn special_function(function: &Function) -> Result<Option<Expr>, SqlError> {
         ),
         _ => return Ok(None),
     };
-    // `now()` itself must not be rewritten again: its call has no argument list of its own any more.
     Ok(Some(rewritten))
+}
+
+fn binary(left: &Expr, op: BinaryOperator, right: &Expr) -> Expr {
+    let nested = |expr: &Expr| Box::new(Expr::Nested(Box::new(expr.clone())));
+    Expr::Nested(Box::new(Expr::BinaryOp {
+        left: nested(left),
+        op,
+        right: nested(right),
+    }))
+}
+
+/// A whole number from 0 up to, not including, the limit.
+fn random_below(limit: &Expr) -> Expr {
+    let scaled = binary(
+        &build::call("random", Vec::new()),
+        BinaryOperator::Multiply,
+        limit,
+    );
+    cast(build::call("floor", vec![scaled]), DataType::BigInt(None))
 }
 
 fn precision(arguments: &[&Expr], at: Location) -> Result<u64, SqlError> {
@@ -235,8 +274,9 @@ fn case_when(condition: &Expr, then: &Expr, otherwise: Option<&Expr>) -> Expr {
     }
 }
 
-/// `TRY(CAST(…))` is `TRY_CAST`; anything else goes through a function that turns errors into NULLs.
-fn try_form(attempt: &Expr, at: Location) -> Result<Expr, SqlError> {
+/// `TRY(CAST(…))` is `TRY_CAST`; anything else becomes the body of a function, which the engine can run row by row
+/// when it fails.
+fn try_form(attempt: &Expr) -> Expr {
     match attempt {
         Expr::Cast {
             kind: CastKind::Cast,
@@ -244,17 +284,17 @@ fn try_form(attempt: &Expr, at: Location) -> Result<Expr, SqlError> {
             data_type,
             array,
             format,
-        } => Ok(Expr::Cast {
+        } => Expr::Cast {
             kind: CastKind::TryCast,
             expr: expr.clone(),
             data_type: data_type.clone(),
             array: *array,
             format: format.clone(),
-        }),
-        Expr::Nested(inner) => try_form(inner, at),
-        _ => Err(
-            SqlError::unsupported(at, "TRY of this expression is not offered")
-                .with_hint("TRY_CAST, or CASE WHEN the value is good THEN …"),
+        },
+        Expr::Nested(inner) => try_form(inner),
+        other => build::call(
+            lambdas::TRY_FUNCTION,
+            vec![build::lambda("owlet_nothing", other.clone())],
         ),
     }
 }

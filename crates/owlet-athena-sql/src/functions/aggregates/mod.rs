@@ -2,9 +2,18 @@
 
 use datafusion_expr::AggregateUDF;
 
+mod collected;
+mod digest;
+mod frame;
+mod percentiles;
+mod ranked;
 mod totals;
 
 /// All of them.
 pub(crate) fn functions() -> Vec<AggregateUDF> {
-    totals::functions()
+    let mut functions = totals::functions();
+    functions.extend(ranked::functions());
+    functions.extend(collected::functions());
+    functions.extend(percentiles::functions());
+    functions
 }

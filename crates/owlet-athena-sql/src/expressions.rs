@@ -1,0 +1,243 @@
+//! Expression planner: operators and accesses whose meaning depends on types: strict subscripts, row fields without
+//! case, differences of dates, multiples of intervals. It must never know tables.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{
+    DataType, Date32Type, Field, Fields, Float64Type, IntervalMonthDayNano,
+    IntervalMonthDayNanoType, IntervalUnit,
+};
+use datafusion::functions::core::get_field;
+use datafusion_common::{
+    Column, DFSchema, Result, ScalarValue, TableReference, exec_datafusion_err, plan_err,
+};
+use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, lit};
+use sqlparser::ast::BinaryOperator;
+
+use crate::functions;
+use crate::functions::scalar::Kind::{Date, Double, Interval};
+use crate::functions::scalar::Overload::Exact;
+use crate::functions::scalar::{Call, CallTypes, function};
+
+/// Plans what DataFusion's own planners plan differently.
+#[derive(Debug)]
+pub(crate) struct AthenaExpressions;
+
+impl ExprPlanner for AthenaExpressions {
+    fn plan_binary_op(
+        &self,
+        expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>> {
+        let RawBinaryExpr { op, left, right } = expr;
+        let is_difference = matches!(op, BinaryOperator::Minus);
+        let is_scaling = matches!(op, BinaryOperator::Multiply | BinaryOperator::Divide);
+        if !is_difference && !is_scaling {
+            return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+        }
+        let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema))
+        else {
+            return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+        };
+        let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_));
+        let planned = match (&op, &left_type, &right_type) {
+            (BinaryOperator::Minus, DataType::Date32, DataType::Date32) => {
+                DATE_DIFFERENCE.call(vec![left, right])
+            }
+            (BinaryOperator::Multiply, interval, number)
+                if is_interval(interval) && number.is_numeric() =>
+            {
+                INTERVAL_MULTIPLE.call(vec![left, right])
+            }
+            (BinaryOperator::Multiply, number, interval)
+                if is_interval(interval) && number.is_numeric() =>
+            {
+                INTERVAL_MULTIPLE.call(vec![right, left])
+            }
+            (BinaryOperator::Divide, interval, number)
+                if is_interval(interval) && number.is_numeric() =>
+            {
+                INTERVAL_QUOTIENT.call(vec![left, right])
+            }
+            _ => return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),
+        };
+        Ok(PlannerResult::Planned(planned))
+    }
+
+    fn plan_field_access(
+        &self,
+        expr: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let RawFieldAccessExpr { field_access, expr } = expr;
+        let data_type = expr.get_type(schema)?;
+        let planned = match (&field_access, &data_type) {
+            (GetFieldAccess::NamedStructField { name }, DataType::Struct(fields)) => {
+                match name.try_as_str() {
+                    Some(Some(name)) => row_field(expr, fields, name)?,
+                    _ => {
+                        return Ok(PlannerResult::Original(RawFieldAccessExpr {
+                            field_access,
+                            expr,
+                        }));
+                    }
+                }
+            }
+            // `row[1]` counts from 1.
+            (GetFieldAccess::ListIndex { key }, DataType::Struct(fields)) => match key.as_ref() {
+                Expr::Literal(ScalarValue::Int64(Some(index)), _) => {
+                    let field = index
+                        .checked_sub(1)
+                        .and_then(|index| fields.get(usize::try_from(index).ok()?));
+                    match field {
+                        Some(field) => get_field().call(vec![expr, lit(field.name().as_str())]),
+                        None => {
+                            return plan_err!(
+                                "a row of {} fields has no field {index}",
+                                fields.len()
+                            );
+                        }
+                    }
+                }
+                _ => return plan_err!("a row's field is chosen by a literal number"),
+            },
+            (
+                GetFieldAccess::ListIndex { key },
+                DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..),
+            ) => functions::arrays::subscript(expr, key.as_ref().clone()),
+            (GetFieldAccess::ListIndex { key }, DataType::Map(..)) => {
+                functions::arrays::subscript(expr, key.as_ref().clone())
+            }
+            // `map['key']` comes as the name of a field.
+            (GetFieldAccess::NamedStructField { name }, DataType::Map(..)) => {
+                functions::arrays::subscript(expr, Expr::Literal(name.clone(), None))
+            }
+            _ => {
+                return Ok(PlannerResult::Original(RawFieldAccessExpr {
+                    field_access,
+                    expr,
+                }));
+            }
+        };
+        Ok(PlannerResult::Planned(planned))
+    }
+
+    fn plan_compound_identifier(
+        &self,
+        field: &Field,
+        qualifier: Option<&TableReference>,
+        nested_names: &[String],
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        let mut expr = Expr::Column(Column::from((qualifier, field)));
+        let mut data_type = field.data_type().clone();
+        for name in nested_names {
+            let DataType::Struct(fields) = &data_type else {
+                return Ok(PlannerResult::Original(Vec::new()));
+            };
+            expr = row_field(expr, fields, name)?;
+            data_type =
+                named(fields, name).map_or(DataType::Null, |field| field.data_type().clone());
+        }
+        Ok(PlannerResult::Planned(expr))
+    }
+}
+
+/// Names are folded in the statement but not in the data.
+fn named<'a>(fields: &'a Fields, name: &str) -> Option<&'a Field> {
+    let exact = fields.iter().find(|field| field.name() == name);
+    exact
+        .or_else(|| {
+            fields
+                .iter()
+                .find(|field| field.name().to_lowercase() == name.to_lowercase())
+        })
+        .map(AsRef::as_ref)
+}
+
+fn row_field(row: Expr, fields: &Fields, name: &str) -> Result<Expr> {
+    match named(fields, name) {
+        Some(field) => Ok(get_field().call(vec![row, lit(field.name().as_str())])),
+        None => {
+            let known: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+            plan_err!("the row has no field {name}; it has {}", known.join(", "))
+        }
+    }
+}
+
+fn interval(_: &CallTypes<'_>) -> Result<Field> {
+    Ok(Field::new(
+        "",
+        DataType::Interval(IntervalUnit::MonthDayNano),
+        true,
+    ))
+}
+
+static DATE_DIFFERENCE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Arc::new(function(
+        &["owlet_date_difference"],
+        &[Exact(&[Date, Date])],
+        interval,
+        |call| {
+            let (left, right) = (
+                call.arrays[0].as_primitive::<Date32Type>(),
+                call.arrays[1].as_primitive::<Date32Type>(),
+            );
+            let values = call.values(|row| {
+                Ok(Some(IntervalMonthDayNano::new(
+                    0,
+                    left.value(row) - right.value(row),
+                    0,
+                )))
+            })?;
+            Ok(intervals(values))
+        },
+    ))
+});
+
+static INTERVAL_MULTIPLE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Arc::new(function(
+        &["owlet_interval_multiple"],
+        &[Exact(&[Interval, Double])],
+        interval,
+        |call| scaled(call, |number| number),
+    ))
+});
+
+static INTERVAL_QUOTIENT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Arc::new(function(
+        &["owlet_interval_quotient"],
+        &[Exact(&[Interval, Double])],
+        interval,
+        |call| scaled(call, |number| 1.0 / number),
+    ))
+});
+
+fn intervals(values: Vec<Option<IntervalMonthDayNano>>) -> ArrayRef {
+    Arc::new(arrow::array::IntervalMonthDayNanoArray::from(values))
+}
+
+/// Months stay whole months; days and smaller units form one length of time.
+fn scaled(call: &Call<'_>, factor: fn(f64) -> f64) -> Result<ArrayRef> {
+    const DAY: f64 = 86_400e9;
+    let lengths = call.arrays[0].as_primitive::<IntervalMonthDayNanoType>();
+    let numbers = call.arrays[1].as_primitive::<Float64Type>();
+    let values = call.values(|row| {
+        let (length, factor) = (lengths.value(row), factor(numbers.value(row)));
+        let months = f64::from(length.months) * factor;
+        let nanoseconds = (f64::from(length.days) * DAY + length.nanoseconds as f64) * factor;
+        let days = (nanoseconds / DAY).trunc();
+        let fits = months.abs() <= f64::from(i32::MAX) && days.abs() <= f64::from(i32::MAX);
+        if !fits {
+            return Err(exec_datafusion_err!("interval out of range"));
+        }
+        let rest = (nanoseconds - days * DAY).round();
+        Ok(Some(IntervalMonthDayNano::new(
+            months.trunc() as i32,
+            days as i32,
+            rest as i64,
+        )))
+    })?;
+    Ok(intervals(values))
+}
