@@ -817,6 +817,23 @@ fn kind_of(operand: &Expr) -> Kind {
 }
 
 impl Query {
+    /// An output column is more than a column, a constant, or an aggregate of one.
+    pub fn output_computes(&self) -> bool {
+        let computes =
+            |expression: &Expr| !matches!(expression, Expr::Column { .. } | Expr::Constant(_, _));
+        match &self.output {
+            Output::Rows { expressions, .. } => expressions.iter().any(computes),
+            Output::Groups {
+                keys, aggregates, ..
+            } => {
+                keys.iter().any(computes)
+                    || aggregates
+                        .iter()
+                        .any(|aggregate| matches!(aggregate.function, "sum" | "avg"))
+            }
+        }
+    }
+
     /// The only source of the query, if it has only one.
     pub fn home(&self, tables: &[Table]) -> Option<Home> {
         let home = tables[self.tables[0]].home;
