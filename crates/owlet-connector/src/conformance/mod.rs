@@ -43,12 +43,17 @@ pub async fn run_with(
 ) -> Report {
     let mut report = Report::default();
     let limitations = harness.limitations();
-    let connector = harness.connector().await;
+    // Listings may be remembered for a while, so all tables are there before the connector is.
+    let mut created = Vec::new();
     for fixture in fixtures {
         let fixture = fixture.without(|column| {
             limitations.missing_kinds.contains(&column.kind) || harness.refuses_column(column)
         });
-        let created = harness.create(&fixture).await;
+        let table = harness.create(&fixture).await;
+        created.push((fixture, table));
+    }
+    let connector = harness.connector().await;
+    for (fixture, created) in created {
         let name = fixture.name.to_owned();
         let Some(table) = Table::open(&connector, fixture, created, &mut report).await else {
             continue;
