@@ -188,6 +188,37 @@ async fn a_join_hands_its_keys_to_the_other_source() {
 }
 
 #[tokio::test]
+async fn a_join_on_two_columns_hands_over_sets_and_pairs() {
+    let people = MemoryConnector::new("a", unsupported());
+    let others = MemoryConnector::new("b", unsupported());
+    let engine = engine(&[people.clone(), others.clone()]);
+    let sql = "SELECT p.id FROM a.people p JOIN b.people o ON p.city_id = o.city_id AND p.id = o.id WHERE o.id < 3";
+    answer(&engine, sql, &QueryOptions::default())
+        .await
+        .expect("runs");
+    let filters: Vec<Expression> = [&people, &others]
+        .iter()
+        .flat_map(|connector| {
+            connector
+                .dynamic_filters
+                .lock()
+                .expect("unpoisoned")
+                .concat()
+        })
+        .collect();
+    let sets = filters
+        .iter()
+        .filter(|filter| matches!(filter, Expression::InList { .. }));
+    assert_eq!(sets.count(), 2, "{filters:?}");
+    assert!(
+        filters
+            .iter()
+            .any(|filter| matches!(filter, Expression::Or(pairs) if pairs.len() == 2)),
+        "{filters:?}"
+    );
+}
+
+#[tokio::test]
 async fn budgets_refuse_before_and_during() {
     let costly = engine(&[MemoryConnector::costing("m", 500.0)]);
     let options = QueryOptions {

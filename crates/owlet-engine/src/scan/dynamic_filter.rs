@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, DynamicFilterPhysicalExpr, InListExpr, IsNullExpr,
     Literal as PhysicalLiteral,
@@ -35,6 +37,9 @@ fn superset(filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Expres
         if list.negated() {
             return None;
         }
+        if let Some(structure) = list.expr().downcast_ref::<ScalarFunctionExpr>() {
+            return tuples(structure, list.list(), schema);
+        }
         let tested = operand(list.expr(), schema)?;
         let items = list
             .list()
@@ -57,7 +62,7 @@ fn superset(filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Expres
     }
     if let Some(constant) = filter.downcast_ref::<PhysicalLiteral>() {
         return match constant.value() {
-            datafusion::common::ScalarValue::Boolean(Some(true)) => None,
+            ScalarValue::Boolean(Some(true)) => None,
             value => Some(Expression::Literal(literal(value).ok()?)),
         };
     }
@@ -78,6 +83,64 @@ fn superset(filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Expres
         return Some(union(alternatives));
     }
     None
+}
+
+/// Tuples said one by one; more would make a request longer than it saves.
+const MAXIMUM_TUPLES: usize = 1_000;
+
+/// A join on several columns: `struct(a, b) IN (…)` as a set for each column, and the exact pairs if they are few.
+fn tuples(
+    structure: &ScalarFunctionExpr,
+    list: &[Arc<dyn PhysicalExpr>],
+    schema: &SchemaRef,
+) -> Option<Expression> {
+    if structure.name() != "struct" {
+        return None;
+    }
+    let columns: Vec<Expression> = structure
+        .args()
+        .iter()
+        .map(|column| operand(column, schema))
+        .collect::<Option<_>>()?;
+    let mut alternatives = Vec::new();
+    let mut sets: Vec<Vec<Expression>> = vec![Vec::new(); columns.len()];
+    for item in list {
+        let constant = item.downcast_ref::<PhysicalLiteral>()?;
+        let ScalarValue::Struct(row) = constant.value() else {
+            return None;
+        };
+        let mut equalities = Vec::with_capacity(columns.len());
+        for (position, column) in columns.iter().enumerate() {
+            let value = ScalarValue::try_from_array(row.column(position), 0).ok()?;
+            let value = Expression::Literal(literal(&value).ok()?);
+            let Some(value) = narrowed(value, column) else {
+                continue;
+            };
+            sets[position].push(value.clone());
+            equalities.push(Expression::Compare {
+                operator: owlet_connector::CompareOperator::Equal,
+                left: Box::new(column.clone()),
+                right: Box::new(value),
+            });
+        }
+        // A tuple with a value outside a column's own type matches no row.
+        if equalities.len() == columns.len() {
+            alternatives.push(Expression::And(equalities));
+        }
+    }
+    let mut conjuncts: Vec<Expression> = columns
+        .into_iter()
+        .zip(sets)
+        .map(|(column, list)| Expression::InList {
+            expression: Box::new(column),
+            list,
+            negated: false,
+        })
+        .collect();
+    if alternatives.len() <= MAXIMUM_TUPLES {
+        conjuncts.push(or(alternatives));
+    }
+    Some(Expression::And(conjuncts))
 }
 
 fn binary_superset(binary: &BinaryExpr, schema: &SchemaRef) -> Option<Expression> {
