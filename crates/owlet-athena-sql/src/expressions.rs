@@ -16,6 +16,7 @@ use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFie
 use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, lit};
 use sqlparser::ast::BinaryOperator;
 
+use crate::decimals;
 use crate::functions;
 use crate::functions::scalar::Kind::{Date, Double, Interval};
 use crate::functions::scalar::Overload::Exact;
@@ -41,6 +42,11 @@ impl ExprPlanner for AthenaExpressions {
         else {
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
         };
+        if matches!(op, BinaryOperator::Divide) && is_decimal_division(&left_type, &right_type) {
+            return Ok(PlannerResult::Planned(
+                decimals::DIVIDE.call(vec![left, right]),
+            ));
+        }
         let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_));
         let planned = match (&op, &left_type, &right_type) {
             (BinaryOperator::Minus, DataType::Date32, DataType::Date32) => {
@@ -142,6 +148,12 @@ impl ExprPlanner for AthenaExpressions {
         }
         Ok(PlannerResult::Planned(expr))
     }
+}
+
+fn is_decimal_division(left: &DataType, right: &DataType) -> bool {
+    let both =
+        decimals::decimal_digits(left).is_some() && decimals::decimal_digits(right).is_some();
+    both && (left.is_decimal() || right.is_decimal())
 }
 
 /// Names are folded in the statement but not in the data.

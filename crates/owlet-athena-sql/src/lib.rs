@@ -3,11 +3,13 @@
 
 mod arithmetic;
 mod casts;
+mod decimals;
 mod dialect;
 mod errors;
 mod expressions;
 mod functions;
 mod grammar;
+mod lateral;
 mod names;
 mod parameters;
 mod passes;

@@ -20,7 +20,9 @@ use sqlparser::ast::{
 };
 
 use crate::functions;
+use crate::lateral;
 use crate::names;
+use crate::passes::relations::is_attached;
 
 /// Plans UNNEST in FROM, alone or joined to what stands left of it.
 #[derive(Debug)]
@@ -85,16 +87,7 @@ impl RelationPlanner for UnnestPlanner {
                     relation,
                     mut joins,
                 } = *table_with_joins;
-                let is_unnest = |join: &Join| {
-                    matches!(
-                        join.relation,
-                        TableFactor::UNNEST {
-                            with_offset: false,
-                            ..
-                        }
-                    )
-                };
-                let Some(join) = joins.pop_if(|join| is_unnest(join)) else {
+                let Some(join) = joins.pop_if(|join| is_attached(&join.relation)) else {
                     let table_with_joins = Box::new(TableWithJoins { relation, joins });
                     return Ok(RelationPlanning::Original(Box::new(
                         TableFactor::NestedJoin {
@@ -111,7 +104,11 @@ impl RelationPlanner for UnnestPlanner {
                     },
                 };
                 let left = context.plan(left)?;
-                planned(unnest_plan(left, joined_unnest(join)?, context)?, alias)
+                let plan = match &join.relation {
+                    TableFactor::UNNEST { .. } => unnest_plan(left, joined_unnest(join)?, context)?,
+                    _ => lateral::plan(left, join, context)?,
+                };
+                planned(plan, alias)
             }
             other => Ok(RelationPlanning::Original(Box::new(other))),
         }
@@ -163,7 +160,7 @@ fn joined_unnest(join: Join) -> Result<Unnest> {
     })
 }
 
-fn is_true(condition: &SqlExpr) -> bool {
+pub(crate) fn is_true(condition: &SqlExpr) -> bool {
     match condition {
         SqlExpr::Value(ValueWithSpan {
             value: Value::Boolean(true),

@@ -57,6 +57,10 @@ pub(crate) fn refuse(word: &str, location: Location) -> Result<(), SqlError> {
             ),
             "write full names (catalog.schema.table)",
         ),
+        "using" => (
+            "USING EXTERNAL FUNCTION is not offered".to_owned(),
+            "write the expression with the functions that SHOW FUNCTIONS lists",
+        ),
         "prepare" | "execute" | "deallocate" => (
             format!("{} is not possible here", word.to_uppercase()),
             "write ? or :name in the query and give the values beside it",

@@ -78,11 +78,12 @@ pub(super) fn entry_fields(data_type: &DataType) -> Result<(&FieldRef, &FieldRef
 
 /// The element type of the first argument, for result types.
 pub(super) fn returns_element(call: &CallTypes<'_>) -> Result<Field> {
-    Ok(Field::new(
-        "",
-        element_field(&call.types[0])?.data_type().clone(),
-        true,
-    ))
+    Ok(item_field(element_field(&call.types[0])?))
+}
+
+/// A nullable field of an item's type; what is known about the item (that it is JSON) stays known.
+pub(super) fn item_field(item: &Field) -> Field {
+    Field::new("", item.data_type().clone(), true).with_metadata(item.metadata().clone())
 }
 
 /// Collects rows of positions in some values and makes a list array of them.
@@ -255,7 +256,7 @@ impl TextLists {
         let lists = lists.as_list_opt::<i32>().ok_or_else(|| {
             internal_datafusion_err!("expected a list, not {}", lists.data_type())
         })?;
-        let values = conversion::to_varchar(lists.values(), OnError::Fail)?;
+        let values = conversion::print::to_varchar(lists.values(), OnError::Fail)?;
         Ok(Self {
             lists: lists.clone(),
             values: values.as_string::<i32>().clone(),

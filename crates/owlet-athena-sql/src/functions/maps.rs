@@ -73,7 +73,7 @@ pub(super) fn item(call: &Call<'_>, strict: bool) -> Result<ArrayRef> {
         let found = entries(maps, row).find(|index| comparison.equal(*index, row) == Some(true));
         match found {
             None if strict => {
-                let key = super::conversion::to_varchar(
+                let key = super::conversion::print::to_varchar(
                     &call.arrays[1].slice(row, 1),
                     super::conversion::OnError::Null,
                 )?;

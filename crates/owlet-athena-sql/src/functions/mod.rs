@@ -4,6 +4,7 @@
 use datafusion_expr::ScalarUDF;
 
 pub(crate) mod aggregates;
+mod array_shapes;
 pub(crate) mod arrays;
 mod binary;
 pub(crate) mod conversion;

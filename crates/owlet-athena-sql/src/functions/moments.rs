@@ -48,16 +48,6 @@ pub(super) fn per_second(unit: TimeUnit) -> i64 {
     }
 }
 
-/// Digits after the second's point.
-pub(super) fn digits(unit: TimeUnit) -> usize {
-    match unit {
-        TimeUnit::Second => 0,
-        TimeUnit::Millisecond => 3,
-        TimeUnit::Microsecond => 6,
-        TimeUnit::Nanosecond => 9,
-    }
-}
-
 fn out_of_range() -> DataFusionError {
     exec_datafusion_err!("date or timestamp out of range")
 }

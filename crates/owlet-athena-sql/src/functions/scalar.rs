@@ -10,8 +10,9 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion_common::{Result, ScalarValue, exec_err, internal_datafusion_err, plan_err};
+use datafusion_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 
@@ -26,8 +27,6 @@ pub(crate) enum Kind {
     Bigint,
     /// Any number: Float64.
     Double,
-    /// BOOLEAN.
-    Boolean,
     /// VARBINARY: Binary.
     Binary,
     /// DATE.
@@ -61,7 +60,6 @@ impl Kind {
             (Self::Double, data_type) if data_type.is_numeric() || data_type.is_null() => {
                 Some(T::Float64)
             }
-            (Self::Boolean, T::Boolean | T::Null) => Some(T::Boolean),
             (
                 Self::Binary,
                 T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) | T::Null,
@@ -94,7 +92,6 @@ impl Kind {
             Self::Text => "VARCHAR",
             Self::Bigint => "BIGINT",
             Self::Double => "DOUBLE",
-            Self::Boolean => "BOOLEAN",
             Self::Binary => "VARBINARY",
             Self::Date => "DATE",
             Self::Timestamp => "TIMESTAMP",
@@ -151,8 +148,6 @@ pub(crate) struct CallTypes<'a> {
     pub(crate) name: &'a str,
     /// Argument types after conversion.
     pub(crate) types: Vec<DataType>,
-    /// Argument fields, for their metadata.
-    pub(crate) fields: &'a [FieldRef],
     scalars: &'a [Option<&'a ScalarValue>],
 }
 
@@ -205,15 +200,7 @@ impl Call<'_> {
         self.downcast(index)
     }
 
-    pub(crate) fn booleans(&self, index: usize) -> Result<&BooleanArray> {
-        self.downcast(index)
-    }
-
     pub(crate) fn binaries(&self, index: usize) -> Result<&BinaryArray> {
-        self.downcast(index)
-    }
-
-    pub(crate) fn dates(&self, index: usize) -> Result<&Date32Array> {
         self.downcast(index)
     }
 
@@ -294,6 +281,8 @@ impl Call<'_> {
 
 type ReturnField = fn(&CallTypes<'_>) -> Result<Field>;
 type Evaluate = fn(&Call<'_>) -> Result<ArrayRef>;
+/// Another form of a call that optimizer and sources know, given the type of its first argument.
+type Plainer = fn(&[Expr], &DataType) -> Option<Expr>;
 
 /// A scalar function as plain data: names, parameters, result type, code.
 #[derive(Debug)]
@@ -303,6 +292,7 @@ pub(crate) struct Definition {
     overloads: &'static [Overload],
     return_field: ReturnField,
     evaluate: Evaluate,
+    plainer: Option<Plainer>,
     signature: Signature,
 }
 
@@ -353,7 +343,31 @@ pub(crate) fn function_with(
         overloads,
         return_field,
         evaluate,
+        plainer: None,
         signature,
+    })
+}
+
+/// A [`function`] whose calls can often be written with DataFusion's own functions.
+pub(crate) fn function_with_plainer_form(
+    names: &'static [&'static str],
+    overloads: &'static [Overload],
+    return_field: ReturnField,
+    evaluate: Evaluate,
+    plainer: Plainer,
+) -> ScalarUDF {
+    ScalarUDF::new_from_impl(Definition {
+        names,
+        aliases: names
+            .iter()
+            .skip(1)
+            .map(|name| (*name).to_owned())
+            .collect(),
+        overloads,
+        return_field,
+        evaluate,
+        plainer: Some(plainer),
+        signature: Signature::user_defined(Volatility::Immutable),
     })
 }
 
@@ -487,12 +501,26 @@ impl ScalarUDFImpl for Definition {
                 .iter()
                 .map(|field| field.data_type().clone())
                 .collect(),
-            fields: arguments.arg_fields,
             scalars: arguments.scalar_arguments,
         };
         Ok(Arc::new(
             (self.return_field)(&call)?.with_name(self.own_name()),
         ))
+    }
+
+    fn simplify(
+        &self,
+        arguments: Vec<Expr>,
+        context: &SimplifyContext,
+    ) -> Result<ExprSimplifyResult> {
+        let plainer = match (self.plainer, arguments.first()) {
+            (Some(plainer), Some(first)) => plainer(&arguments, &context.get_data_type(first)?),
+            _ => None,
+        };
+        Ok(match plainer {
+            Some(expr) => ExprSimplifyResult::Simplified(expr),
+            None => ExprSimplifyResult::Original(arguments),
+        })
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -10,7 +10,7 @@ use datafusion_expr::ScalarUDF;
 use super::scalar::Kind::{Bigint, Binary, Double, List, Text};
 use super::scalar::Overload::{Exact, Variadic};
 use super::scalar::{Call, function, returns};
-use super::{arrays, lists};
+use super::{array_shapes, lists};
 use crate::passes::likes;
 
 /// All of them.
@@ -535,7 +535,7 @@ fn like_pattern(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn reverse(call: &Call<'_>) -> Result<ArrayRef> {
     match call.arrays[0].data_type() {
-        DataType::List(_) => arrays::reverse(call),
+        DataType::List(_) => array_shapes::reverse(call),
         DataType::Binary => {
             let bytes = call.binaries(0)?;
             call.binary(|row| Ok(Some(bytes.value(row).iter().rev().copied().collect())))

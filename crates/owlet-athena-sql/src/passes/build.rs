@@ -45,6 +45,23 @@ pub(crate) fn text(text: &str, span: Span) -> Expr {
     })
 }
 
+/// `count(*)`.
+pub(crate) fn count_rows() -> Function {
+    let mut count = function("count", Vec::new());
+    if let FunctionArguments::List(list) = &mut count.args {
+        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
+    }
+    count
+}
+
+/// `TRUE` or `FALSE`.
+pub(crate) fn boolean(value: bool) -> Expr {
+    Expr::Value(ValueWithSpan {
+        value: Value::Boolean(value),
+        span: Span::empty(),
+    })
+}
+
 /// An integer literal.
 pub(crate) fn number(number: impl ToString) -> Expr {
     Expr::Value(ValueWithSpan {

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Query, SelectItem, SetExpr, Spanned, Statement,
-    TableAliasColumnDef, TableWithJoins, VisitMut, VisitorMut,
+    BinaryOperator, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, Spanned,
+    Statement, TableAliasColumnDef, TableWithJoins, VisitMut, VisitorMut,
 };
 
 use crate::errors::SqlError;
@@ -25,6 +25,18 @@ struct Memberships {
 
 impl VisitorMut for Memberships {
     type Break = SqlError;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                let mut values = ValuePredicates { depth: 0 };
+                if let ControlFlow::Break(error) = expr.visit(&mut values) {
+                    return ControlFlow::Break(error);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         let at = expr.span().start;
@@ -86,4 +98,91 @@ impl Memberships {
             negated: false,
         }
     }
+}
+
+/// EXISTS in a select list: a filter can test it, a value has to count.
+struct ValuePredicates {
+    /// Subqueries the visit is inside of; those have their own select lists.
+    depth: usize,
+}
+
+impl VisitorMut for ValuePredicates {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        let at = expr.span().start;
+        match expr {
+            Expr::Exists { subquery, negated } => match exists_value(subquery, *negated) {
+                Some(value) => {
+                    *expr = value;
+                    ControlFlow::Continue(())
+                }
+                None => ControlFlow::Break(
+                    SqlError::unsupported(at, "EXISTS over this subquery is not offered in a select list")
+                        .with_hint("use it in WHERE, or leave out its GROUP BY, DISTINCT, LIMIT and set operations"),
+                ),
+            },
+            Expr::InSubquery { .. } => ControlFlow::Break(
+                SqlError::unsupported(at, "IN (SELECT …) is not offered in a select list")
+                    .with_hint("use it in WHERE, or LEFT JOIN the subquery and test a column for NULL"),
+            ),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// `COALESCE((SELECT count(*) > 0 FROM …), false)`.
+fn exists_value(subquery: &Query, negated: bool) -> Option<Expr> {
+    let Query {
+        with: None,
+        body,
+        limit_clause: None,
+        fetch: None,
+        ..
+    } = subquery
+    else {
+        return None;
+    };
+    let SetExpr::Select(select) = body.as_ref() else {
+        return None;
+    };
+    let is_plain = select.distinct.is_none()
+        && select.having.is_none()
+        && select.qualify.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    if !is_plain {
+        return None;
+    }
+    let mut counted = select.as_ref().clone();
+    let (op, default) = match negated {
+        true => (BinaryOperator::Eq, true),
+        false => (BinaryOperator::Gt, false),
+    };
+    let test = Expr::BinaryOp {
+        left: Box::new(Expr::Function(build::count_rows())),
+        op,
+        right: Box::new(build::number(0)),
+    };
+    counted.projection = vec![SelectItem::ExprWithAlias {
+        expr: test,
+        alias: Ident::new("owlet_exists"),
+    }];
+    let counted = Expr::Subquery(Box::new(build::query(SetExpr::Select(Box::new(counted)))));
+    Some(build::call(
+        "coalesce",
+        vec![counted, build::boolean(default)],
+    ))
 }

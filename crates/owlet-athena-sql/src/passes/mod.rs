@@ -15,7 +15,7 @@ mod limits;
 mod literals;
 mod membership;
 mod placeholders;
-mod relations;
+pub(crate) mod relations;
 pub(crate) mod select_names;
 
 /// Runs all passes in the order they need, and reports which parameters the statement uses.

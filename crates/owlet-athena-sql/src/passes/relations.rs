@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Join, JoinConstraint, JoinOperator, Select, Spanned, Statement, TableFactor, TableWithJoins,
-    VisitMut, VisitorMut,
+    BinaryOperator, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, Query, Select, SetExpr,
+    Spanned, Statement, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 
 use crate::errors::SqlError;
@@ -79,15 +79,80 @@ impl VisitorMut for Relations {
     }
 }
 
-fn is_unnest(factor: &TableFactor) -> bool {
-    matches!(factor, TableFactor::UNNEST { .. })
+/// Relations that are planned together with what stands left of them: UNNEST, and `LATERAL (SELECT …)` without FROM.
+pub(crate) fn is_attached(factor: &TableFactor) -> bool {
+    match factor {
+        TableFactor::UNNEST { .. } => true,
+        TableFactor::Derived {
+            lateral: true,
+            subquery,
+            ..
+        } => lateral_select(subquery).is_some(),
+        _ => false,
+    }
+}
+
+/// The select of a LATERAL subquery that only computes from the left side's columns.
+pub(crate) fn lateral_select(query: &Query) -> Option<&Select> {
+    let Query {
+        with: None,
+        body,
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        ..
+    } = query
+    else {
+        return None;
+    };
+    match body.as_ref() {
+        SetExpr::Select(select)
+            if select.from.is_empty()
+                && select.distinct.is_none()
+                && select.having.is_none()
+                && select.qualify.is_none()
+                && matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty()) =>
+        {
+            Some(select)
+        }
+        _ => None,
+    }
+}
+
+/// DataFusion 55 gives too many rows for a LATERAL subquery that groups under another correlation than equality.
+fn groups_under_inequality(query: &Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return false;
+    };
+    let groups = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+    groups
+        && select
+            .selection
+            .as_ref()
+            .is_some_and(|condition| !only_equalities(condition))
+}
+
+fn only_equalities(condition: &Expr) -> bool {
+    match condition {
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::And,
+            right,
+        } => only_equalities(left) && only_equalities(right),
+        Expr::BinaryOp {
+            op: BinaryOperator::Eq,
+            ..
+        } => true,
+        Expr::Nested(inner) => only_equalities(inner),
+        _ => false,
+    }
 }
 
 /// `FROM a, b, UNNEST(a.x) u` becomes `FROM (a CROSS JOIN b CROSS JOIN UNNEST(a.x) u)`.
 fn attach_comma_unnests(from: Vec<TableWithJoins>) -> Vec<TableWithJoins> {
     let Some(last) = from
         .iter()
-        .rposition(|item| is_unnest(&item.relation))
+        .rposition(|item| is_attached(&item.relation))
         .filter(|index| *index > 0)
     else {
         return from;
@@ -105,7 +170,7 @@ fn attach_comma_unnests(from: Vec<TableWithJoins>) -> Vec<TableWithJoins> {
 
 fn cross_join(mut left: TableWithJoins, right: TableWithJoins) -> TableWithJoins {
     let operator = JoinOperator::CrossJoin(JoinConstraint::None);
-    if is_unnest(&right.relation) {
+    if is_attached(&right.relation) {
         // Its own joins come after it and may use its columns.
         left.joins.push(Join {
             relation: right.relation,
@@ -135,14 +200,14 @@ fn attach_unnests(item: &mut TableWithJoins) {
     let unnests = item
         .joins
         .iter()
-        .filter(|join| is_unnest(&join.relation))
+        .filter(|join| is_attached(&join.relation))
         .count();
     if unnests == 0 {
         return;
     }
     let mut joins: Vec<Join> = Vec::new();
     for join in std::mem::take(&mut item.joins) {
-        if !is_unnest(&join.relation) {
+        if !is_attached(&join.relation) {
             joins.push(join);
             continue;
         }

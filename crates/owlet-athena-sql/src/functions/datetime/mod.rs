@@ -5,13 +5,14 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::{DatePart, cast, date_part};
 use arrow::datatypes::{DataType, Field, Int32Type, IntervalMonthDayNanoType, TimeUnit};
+use datafusion::functions::datetime::date_part as date_part_function;
 use datafusion_common::{Result, exec_err, plan_err};
-use datafusion_expr::ScalarUDF;
+use datafusion_expr::{Expr, ScalarUDF, cast as cast_expression, lit};
 
 use super::moments::{self, Moments};
 use super::scalar::Kind::{Bigint, Date, Double, Interval, Temporal, Text, Timestamp};
 use super::scalar::Overload::Exact;
-use super::scalar::{Call, CallTypes, function, returns};
+use super::scalar::{Call, CallTypes, function, function_with_plainer_form, returns};
 use crate::types::SESSION_ZONE;
 use crate::zones;
 
@@ -40,20 +41,40 @@ macro_rules! field {
             |call| part(call, $part),
         )
     };
+    ($names:expr, $part:expr, $known_as:literal) => {
+        function_with_plainer_form(
+            $names,
+            &[Exact(&[Temporal]), Exact(&[Interval])],
+            returns::bigint,
+            |call| part(call, $part),
+            |arguments, data_type| plain_date_part($known_as, arguments, data_type),
+        )
+    };
+}
+
+/// `CAST(date_part('year', x) AS BIGINT)`: sources know it, and a comparison with a year becomes a range of dates.
+fn plain_date_part(part: &str, arguments: &[Expr], data_type: &DataType) -> Option<Expr> {
+    let is_plain = match data_type {
+        DataType::Date32 | DataType::Timestamp(_, None) => true,
+        DataType::Timestamp(_, Some(zone)) => zone.as_ref() == SESSION_ZONE,
+        _ => false,
+    };
+    let call = date_part_function().call(vec![lit(part), arguments.first()?.clone()]);
+    is_plain.then(|| cast_expression(call, DataType::Int64))
 }
 
 fn fields() -> Vec<ScalarUDF> {
     vec![
-        field!(&["year"], DatePart::Year),
-        field!(&["quarter"], DatePart::Quarter),
-        field!(&["month"], DatePart::Month),
-        field!(&["week", "week_of_year"], DatePart::WeekISO),
-        field!(&["day", "day_of_month"], DatePart::Day),
+        field!(&["year"], DatePart::Year, "year"),
+        field!(&["quarter"], DatePart::Quarter, "quarter"),
+        field!(&["month"], DatePart::Month, "month"),
+        field!(&["week", "week_of_year"], DatePart::WeekISO, "week"),
+        field!(&["day", "day_of_month"], DatePart::Day, "day"),
         field!(&["day_of_week", "dow"], DatePart::DayOfWeekMonday0),
-        field!(&["day_of_year", "doy"], DatePart::DayOfYear),
+        field!(&["day_of_year", "doy"], DatePart::DayOfYear, "doy"),
         field!(&["year_of_week", "yow"], DatePart::YearISO),
-        field!(&["hour"], DatePart::Hour),
-        field!(&["minute"], DatePart::Minute),
+        field!(&["hour"], DatePart::Hour, "hour"),
+        field!(&["minute"], DatePart::Minute, "minute"),
         field!(&["second"], DatePart::Second),
         field!(&["millisecond"], DatePart::Millisecond),
         function(

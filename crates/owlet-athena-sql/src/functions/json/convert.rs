@@ -216,7 +216,7 @@ fn documents(array: &ArrayRef, field: &Field) -> Result<Vec<Json>> {
         ),
     };
     let plain = |make: &dyn Fn(String) -> Json| -> Result<Vec<Json>> {
-        let texts = conversion::to_varchar(array, OnError::Fail)?;
+        let texts = conversion::print::to_varchar(array, OnError::Fail)?;
         let texts = texts.as_string::<i32>();
         Ok(texts
             .iter()
@@ -256,7 +256,7 @@ fn documents(array: &ArrayRef, field: &Field) -> Result<Vec<Json>> {
         DataType::Map(..) => {
             let maps = array.as_map();
             let (_, value_field) = lists::entry_fields(array.data_type())?;
-            let names = conversion::to_varchar(maps.keys(), OnError::Fail)?;
+            let names = conversion::print::to_varchar(maps.keys(), OnError::Fail)?;
             let names = names.as_string::<i32>();
             let values = documents(maps.values(), value_field)?;
             let member = |index: usize| (names.value(index).to_owned(), values[index].clone());

@@ -251,7 +251,8 @@ fn size(value: &Json) -> usize {
 
 fn json_array_contains(call: &Call<'_>) -> Result<ArrayRef> {
     let documents = call.texts(0)?;
-    let wanted = super::conversion::to_varchar(&call.arrays[1], super::conversion::OnError::Fail)?;
+    let wanted =
+        super::conversion::print::to_varchar(&call.arrays[1], super::conversion::OnError::Fail)?;
     let wanted = arrow::array::AsArray::as_string::<i32>(&wanted);
     let is_text = call.arrays[1].data_type().is_string();
     let is_boolean = call.arrays[1].data_type() == &arrow::datatypes::DataType::Boolean;

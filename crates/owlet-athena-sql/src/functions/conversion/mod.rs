@@ -4,27 +4,24 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, ListArray, MapArray, StringArray, StringBuilder, StructArray,
-    new_null_array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, new_null_array};
 use arrow::compute::{CastOptions, cast, cast_with_options, concat};
-use arrow::datatypes::{
-    DataType, Field, FieldRef, Fields, Float32Type, Float64Type, IntervalMonthDayNano,
-    IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
-};
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
-use datafusion_common::{Result, exec_datafusion_err, exec_err, plan_err};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Float32Type, Float64Type, TimeUnit};
+use chrono::NaiveTime;
+use datafusion_common::{Result, exec_datafusion_err, plan_err};
 use datafusion_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 
+use self::print::to_varchar;
 use super::json;
 use super::moments::{self, Moments};
 use super::type_names::sql_name;
-use crate::types::{self, SESSION_ZONE};
-use crate::zones;
+use crate::types::{self};
+
+pub(super) mod print;
+pub(super) mod read;
 
 /// What a value that cannot be converted becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -203,10 +200,10 @@ pub(crate) fn convert(
     match (array.data_type(), target.data_type()) {
         (source, target) if source == target => Ok(Arc::clone(array)),
         (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Timestamp(unit, zone)) => {
-            texts_to_timestamps(array, *unit, zone.as_ref(), on_error)
+            read::timestamps(array, *unit, zone.as_ref(), on_error)
         }
         (T::Utf8 | T::LargeUtf8 | T::Utf8View, target @ (T::Time32(_) | T::Time64(_))) => {
-            texts_to_times(array, target, on_error)
+            read::times(array, target, on_error)
         }
         (_, target @ (T::Utf8 | T::LargeUtf8 | T::Utf8View)) => {
             let texts = to_varchar(array, on_error)?;
@@ -313,212 +310,6 @@ fn row_to_row(rows: &StructArray, fields: &Fields) -> Result<StructArray> {
     )?)
 }
 
-/// Any value as Athena prints it.
-pub(super) fn to_varchar(array: &ArrayRef, on_error: OnError) -> Result<ArrayRef> {
-    use DataType as T;
-    match array.data_type() {
-        T::Float32 => Ok(texts(array, |row| {
-            Ok(real_text(array.as_primitive::<Float32Type>().value(row)))
-        })?),
-        T::Float64 => Ok(texts(array, |row| {
-            Ok(double_text(array.as_primitive::<Float64Type>().value(row)))
-        })?),
-        T::Float16 => to_varchar(&cast(array, &T::Float32)?, on_error),
-        T::Timestamp(..) | T::Time32(_) | T::Time64(_) | T::Date32 => {
-            let moments = Moments::try_new(array)?;
-            texts(array, |row| moments.text(row))
-        }
-        T::Interval(_) | T::Duration(_) => {
-            let intervals = cast(array, &T::Interval(IntervalUnit::MonthDayNano))?;
-            texts(array, |row| {
-                Ok(interval_text(
-                    intervals
-                        .as_primitive::<IntervalMonthDayNanoType>()
-                        .value(row),
-                ))
-            })
-        }
-        nested if nested.is_nested() => plan_err!(
-            "{} cannot be cast to varchar; json_format(CAST(… AS JSON)) gives a text",
-            sql_name(nested)
-        ),
-        T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => {
-            plan_err!(
-                "varbinary cannot be cast to varchar; from_utf8(…) reads bytes as text, to_hex(…) shows them"
-            )
-        }
-        _ => Ok(cast_with_options(array, &T::Utf8, &options(on_error))?),
-    }
-}
-
-fn texts(array: &ArrayRef, text: impl Fn(usize) -> Result<String>) -> Result<ArrayRef> {
-    let mut builder = StringBuilder::new();
-    for row in 0..array.len() {
-        match array.is_null(row) {
-            true => builder.append_null(),
-            false => builder.append_value(text(row)?),
-        }
-    }
-    Ok(Arc::new(builder.finish()))
-}
-
-/// `1.5E0`, as Athena prints DOUBLE: one digit before the point, the shortest digits that read back.
-pub(super) fn double_text(number: f64) -> String {
-    scientific(&format!("{number:e}"), number.is_finite() && number != 0.0)
-}
-
-fn real_text(number: f32) -> String {
-    scientific(&format!("{number:e}"), number.is_finite() && number != 0.0)
-}
-
-fn scientific(rust: &str, plain: bool) -> String {
-    if !plain {
-        return match rust {
-            "inf" => "Infinity".to_owned(),
-            "-inf" => "-Infinity".to_owned(),
-            "0e0" => "0E0".to_owned(),
-            "-0e0" => "-0E0".to_owned(),
-            other => other.to_owned(),
-        };
-    }
-    match rust.split_once('e') {
-        Some((mantissa, exponent)) if mantissa.contains('.') => format!("{mantissa}E{exponent}"),
-        Some((mantissa, exponent)) => format!("{mantissa}.0E{exponent}"),
-        None => rust.to_owned(),
-    }
-}
-
-/// `1 02:03:04.005` for days and times, `1-2` for years and months.
-fn interval_text(interval: IntervalMonthDayNano) -> String {
-    let IntervalMonthDayNano {
-        months,
-        days,
-        nanoseconds,
-    } = interval;
-    if months != 0 && days == 0 && nanoseconds == 0 {
-        let sign = if months < 0 { "-" } else { "" };
-        return format!(
-            "{sign}{}-{}",
-            months.unsigned_abs() / 12,
-            months.unsigned_abs() % 12
-        );
-    }
-    let milliseconds = i64::from(days) * 86_400_000 + nanoseconds / 1_000_000;
-    let sign = if milliseconds < 0 { "-" } else { "" };
-    let rest = milliseconds.unsigned_abs();
-    let (days, rest) = (rest / 86_400_000, rest % 86_400_000);
-    let (hours, minutes, seconds) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1_000 % 60);
-    let day_time = format!(
-        "{sign}{days} {hours:02}:{minutes:02}:{seconds:02}.{:03}",
-        rest % 1_000
-    );
-    if months == 0 {
-        day_time
-    } else {
-        format!("{months} months {day_time}")
-    }
-}
-
-/// A text as date, time and zone: `2020-01-05 10:00:00.123 Europe/Berlin`, each part after the date optional.
-pub(super) fn read_timestamp(text: &str) -> Option<(NaiveDateTime, Option<&str>)> {
-    let text = text.trim();
-    let zone = zones::zone_of(text);
-    let clock = text
-        .get(..text.len() - zone.map_or(0, str::len))?
-        .trim_end();
-    let (date, time) = match clock.find([' ', 'T']) {
-        Some(blank) => (&clock[..blank], clock[blank + 1..].trim()),
-        None => (clock, ""),
-    };
-    let mut parts = date.rsplitn(3, '-');
-    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-    let date = NaiveDate::from_ymd_opt(number(year)?, number(month)?, number(day)?)?;
-    let time = if time.is_empty() {
-        NaiveTime::MIN
-    } else {
-        read_time(time)?
-    };
-    Some((date.and_time(time), zone))
-}
-
-fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
-    let unsigned = digits.strip_prefix('-').unwrap_or(digits);
-    let plain = !unsigned.is_empty() && unsigned.bytes().all(|byte| byte.is_ascii_digit());
-    plain.then(|| digits.parse().ok()).flatten()
-}
-
-/// `10:00`, `10:00:05`, `10:00:05.123456789`.
-fn read_time(text: &str) -> Option<NaiveTime> {
-    let mut parts = text.splitn(3, ':');
-    let (hour, minute) = (number(parts.next()?)?, number(parts.next()?)?);
-    let (second, fraction) = match parts.next() {
-        None => ("0", ""),
-        Some(seconds) => seconds.split_once('.').unwrap_or((seconds, "")),
-    };
-    if fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let nanosecond: u32 = format!("{fraction:0<9}").parse().ok()?;
-    NaiveTime::from_hms_nano_opt(hour, minute, number(second)?, nanosecond)
-}
-
-fn texts_to_timestamps(
-    array: &ArrayRef,
-    unit: TimeUnit,
-    zone: Option<&Arc<str>>,
-    on_error: OnError,
-) -> Result<ArrayRef> {
-    let texts = cast(array, &DataType::Utf8)?;
-    let texts = texts.as_string::<i32>();
-    let read = |text: &str| -> Result<i64> {
-        let unreadable =
-            || exec_datafusion_err!("'{text}' is not a timestamp (2020-01-31 23:59:59.000)");
-        let (local, own_zone) = read_timestamp(text).ok_or_else(unreadable)?;
-        if own_zone.is_some() && zone.is_none() {
-            return exec_err!(
-                "'{text}' has a time zone: CAST(… AS TIMESTAMP WITH TIME ZONE) or from_iso8601_timestamp read it"
-            );
-        }
-        let own_zone = zones::canonical(own_zone.unwrap_or(SESSION_ZONE))?;
-        moments::raw_timestamp(moments::to_utc(local, Some(own_zone.parse()?))?, unit)
-    };
-    let values = collect(texts, on_error, read)?;
-    Ok(moments::timestamps(values, unit, zone.cloned()))
-}
-
-fn texts_to_times(array: &ArrayRef, target: &DataType, on_error: OnError) -> Result<ArrayRef> {
-    let texts = cast(array, &DataType::Utf8)?;
-    let step = match target {
-        DataType::Time32(unit) | DataType::Time64(unit) => {
-            1_000_000_000 / moments::per_second(*unit)
-        }
-        _ => 1,
-    };
-    let read = |text: &str| -> Result<i64> {
-        let time = read_time(text.trim())
-            .ok_or_else(|| exec_datafusion_err!("'{text}' is not a time (23:59:59.000)"))?;
-        let nanoseconds = time
-            .signed_duration_since(NaiveTime::MIN)
-            .num_nanoseconds()
-            .unwrap_or(0);
-        Ok((nanoseconds + step / 2) / step % (86_400_000_000_000 / step))
-    };
-    moments::array_of(collect(texts.as_string::<i32>(), on_error, read)?, target)
-}
-
-fn collect(
-    texts: &StringArray,
-    on_error: OnError,
-    read: impl Fn(&str) -> Result<i64>,
-) -> Result<Vec<Option<i64>>> {
-    let value = |text: Option<&str>| match text.map(&read) {
-        None => Ok(None),
-        Some(Err(_)) if on_error == OnError::Null => Ok(None),
-        Some(value) => value.map(Some),
-    };
-    texts.iter().map(value).collect()
-}
-
 /// Timestamps in another precision or zone, as dates and as times. What a clock in the source's zone shows counts.
 fn moments_to_moments(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     let moments = Moments::try_new(array)?;
@@ -592,47 +383,4 @@ fn round_to_integers(array: &ArrayRef, target: &DataType, on_error: OnError) -> 
         _ => Arc::clone(array),
     };
     Ok(cast_with_options(&rounded, target, &options(on_error))?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn doubles_print_in_scientific_form() {
-        for (number, expected) in [
-            (1.0, "1.0E0"),
-            (1.5, "1.5E0"),
-            (123.456, "1.23456E2"),
-            (0.1, "1.0E-1"),
-            (-0.5, "-5.0E-1"),
-            (1e21, "1.0E21"),
-            (0.0, "0E0"),
-            (f64::NAN, "NaN"),
-            (f64::NEG_INFINITY, "-Infinity"),
-        ] {
-            assert_eq!(double_text(number), expected);
-        }
-    }
-
-    #[test]
-    fn intervals_print_as_days_and_times() {
-        let day_time =
-            |days, nanoseconds| interval_text(IntervalMonthDayNano::new(0, days, nanoseconds));
-        assert_eq!(day_time(0, 26 * 3_600_000_000_000), "1 02:00:00.000");
-        assert_eq!(day_time(-1, 0), "-1 00:00:00.000");
-        assert_eq!(interval_text(IntervalMonthDayNano::new(14, 0, 0)), "1-2");
-    }
-
-    #[test]
-    fn timestamps_are_read_with_all_their_parts() {
-        let (moment, zone) = read_timestamp("2020-1-5 10:00 Europe/Berlin").expect("readable");
-        assert_eq!(
-            (moment.to_string().as_str(), zone),
-            ("2020-01-05 10:00:00", Some("Europe/Berlin"))
-        );
-        assert!(read_timestamp("2020-13-01").is_none());
-        assert!(read_timestamp("").is_none());
-        assert!(read_timestamp("2020-01-01 25:00").is_none());
-    }
 }
