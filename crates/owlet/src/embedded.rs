@@ -1,6 +1,7 @@
 //! An embedded DynamoDB over a database file, spoken to through its real HTTP endpoint on this machine, and the
 //! connector that starts it when a query first needs it. Must never know what the tables hold.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +25,6 @@ pub struct EmbeddedDynamoDb {
 /// Which port to listen at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Port {
-    /// Any free one.
-    Any,
     /// This one if it is free, else any.
     Preferred(u16),
 }
@@ -75,11 +74,21 @@ async fn serve(listener: TcpListener, database: Database) {
 fn listen(port: Port) -> std::io::Result<TcpListener> {
     let any = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
     let listener = match port {
-        Port::Any => any(),
         Port::Preferred(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port)).or_else(|_| any()),
     }?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// The same port for the same file where possible: inferred schemas are cached by address.
+fn usual_port(file: &Path) -> Port {
+    /// Ports from here on are nobody's by registration.
+    const FIRST_DYNAMIC_PORT: u16 = 49_152;
+    let path = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    let offset = hasher.finish() % u64::from(u16::MAX - FIRST_DYNAMIC_PORT);
+    Port::Preferred(FIRST_DYNAMIC_PORT + u16::try_from(offset).unwrap_or_default())
 }
 
 /// A DynamoDB catalog whose endpoint this process starts itself, at the first use.
@@ -109,15 +118,16 @@ impl EmbeddedConnector {
             .started
             .get_or_try_init(|| async {
                 let file = self.file.clone();
-                let endpoint =
-                    tokio::task::spawn_blocking(move || EmbeddedDynamoDb::start(&file, Port::Any))
-                        .await
-                        .map_err(|error| ConnectorError::Internal(error.to_string()))?
-                        .map_err(|message| ConnectorError::Unreachable {
-                            catalog: self.catalog.clone(),
-                            message: format!("the embedded DynamoDB does not start: {message}"),
-                            hint: "`owlet demo` makes its file again".to_owned(),
-                        })?;
+                let endpoint = tokio::task::spawn_blocking(move || {
+                    EmbeddedDynamoDb::start(&file, usual_port(&file))
+                })
+                .await
+                .map_err(|error| ConnectorError::Internal(error.to_string()))?
+                .map_err(|message| ConnectorError::Unreachable {
+                    catalog: self.catalog.clone(),
+                    message: format!("the embedded DynamoDB does not start: {message}"),
+                    hint: "`owlet demo` makes its file again".to_owned(),
+                })?;
                 let options = DynamoDbOptions {
                     endpoint: Some(endpoint.endpoint()),
                     region: Some("us-east-1".to_owned()),

@@ -1,16 +1,27 @@
 //! Runs one statement: plan, stream, write, cancel. Must never know a command or a format.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use owlet_connector::WorkReport;
-use owlet_engine::{Engine, PlannedQuery, QueryOptions, QueryStream};
+use owlet_engine::{EngineError, PlannedQuery, QueryHandle, QueryOptions, QueryStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::errors::{CliError, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
+use crate::session::Session;
 use crate::statements::Statement;
+
+/// Batches computed ahead of those being written.
+const BATCHES_AHEAD: usize = 2;
+
+/// The engine keeps the time limit itself; this much later it has not been able to.
+const TIMEOUT_GRACE: Duration = Duration::from_secs(1);
 
 /// How long sources may take to confirm a cancelled query before the process stops waiting for them.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(3);
@@ -20,15 +31,21 @@ const CANCEL_GRACE: Duration = Duration::from_millis(250);
 
 /// Plans a statement; Ctrl-C gives up.
 pub async fn plan(
-    engine: &Engine,
+    session: &Session,
     statement: &Statement,
     options: &QueryOptions,
     interrupt: &Interrupt,
 ) -> Result<PlannedQuery> {
+    let (engine, sql, options) = (
+        session.engine.clone(),
+        statement.text.clone(),
+        options.clone(),
+    );
+    let planning = session
+        .workers
+        .run(async move { engine.plan(&sql, &options).await });
     tokio::select! {
-        planned = engine.plan(&statement.text, options) => {
-            planned.map_err(|error| CliError::statement(error, statement))
-        }
+        planned = planning => planned?.map_err(|error| CliError::statement(error, statement)),
         () = interrupt.token().cancelled() => Err(CliError::Interrupted),
     }
 }
@@ -42,69 +59,153 @@ pub enum ProgressLines {
     Hidden,
 }
 
-/// A query that has been started, with everything that watches it.
+/// A query that has been started, with everything that watches it. The query runs on tasks of its own, so that
+/// Ctrl-C and the time limit are heard even while it computes without a pause.
 pub struct Execution<'a> {
     statement: &'a Statement,
     interrupt: &'a Interrupt,
-    stream: QueryStream,
+    handle: QueryHandle,
+    batches: mpsc::Receiver<Result<RecordBatch, EngineError>>,
+    /// `None` once it has ended or been given up.
+    pump: Option<JoinHandle<WorkReport>>,
+    /// What the pump has handed over at its end.
+    report: Option<WorkReport>,
+    deadline: Option<(Instant, Duration)>,
     progress: Option<Progress>,
+    rows: u64,
 }
 
 impl<'a> Execution<'a> {
     /// Starts a planned statement.
     pub fn start(
+        session: &Session,
         planned: PlannedQuery,
         statement: &'a Statement,
+        options: &QueryOptions,
         interrupt: &'a Interrupt,
         lines: ProgressLines,
     ) -> Result<Self> {
-        let stream = planned
-            .execute()
-            .map_err(|error| CliError::statement(error, statement))?;
+        let stream = {
+            // The engine starts tasks; they belong to the workers.
+            let _workers = session.workers.handle().enter();
+            planned
+                .execute()
+                .map_err(|error| CliError::statement(error, statement))?
+        };
+        let handle = stream.handle();
         let progress = match lines {
-            ProgressLines::Shown => Some(Progress::watch(std::sync::Arc::clone(
-                stream.handle().work(),
-            ))),
+            ProgressLines::Shown => Some(Progress::watch(Arc::clone(handle.work()))),
             ProgressLines::Hidden => None,
         };
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         Ok(Self {
             statement,
             interrupt,
-            stream,
+            handle,
+            batches,
+            pump: Some(session.workers.handle().spawn(pump(stream, sender))),
+            report: None,
+            deadline: options
+                .timeout
+                .map(|limit| (Instant::now() + limit + TIMEOUT_GRACE, limit)),
             progress,
+            rows: 0,
         })
     }
 
     /// The next batch, `None` after the last. After Ctrl-C the query is cancelled at its sources and
     /// [`CliError::Interrupted`] returned.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let overdue = async {
+            match self.deadline {
+                Some((at, limit)) => {
+                    tokio::time::sleep_until(at).await;
+                    limit
+                }
+                None => std::future::pending().await,
+            }
+        };
         let next = tokio::select! {
-            next = self.stream.next() => next,
+            next = self.batches.recv() => next,
             () = self.interrupt.token().cancelled() => {
                 self.cancel().await;
                 return Err(CliError::Interrupted);
             }
+            limit = overdue => {
+                self.cancel().await;
+                Some(Err(EngineError::Timeout { seconds: limit.as_secs_f64() }))
+            }
         };
-        if !matches!(next, Some(Ok(_))) {
-            self.progress = None;
-        }
-        next.transpose()
+        let next = match next {
+            Some(Ok(batch)) => {
+                self.rows += batch.num_rows() as u64;
+                return Ok(Some(batch));
+            }
+            Some(Err(error)) => Err(error),
+            None => self.join().await,
+        };
+        self.progress = None;
+        next.map(|()| None)
             .map_err(|error| CliError::statement(error, self.statement))
     }
 
-    /// The work report; complete once [`Self::next`] has returned `None`.
-    pub fn work_report(&self) -> WorkReport {
-        self.stream.work_report()
+    /// Ends the query at its sources if it has not ended by itself, and gives the work report.
+    pub async fn finish(mut self) -> WorkReport {
+        self.cancel().await;
+        // Without the pump's report the query computes without a pause and has not heard the cancellation: what
+        // the counters say is all there is.
+        self.report.take().unwrap_or_else(|| WorkReport {
+            elapsed_ms: self.handle.work().elapsed().as_secs_f64() * 1000.0,
+            rows: self.rows,
+            peak_memory_bytes: 0,
+            sources: self.handle.work().sources(),
+        })
+    }
+
+    /// Awaits the pump after its last batch. When it has failed, the answer would be short: there is none.
+    async fn join(&mut self) -> Result<(), EngineError> {
+        let Some(pump) = self.pump.take() else {
+            return Ok(());
+        };
+        match pump.await {
+            Ok(report) => {
+                self.report = Some(report);
+                Ok(())
+            }
+            Err(error) => Err(EngineError::Internal(format!(
+                "the query's task failed: {error}"
+            ))),
+        }
     }
 
     async fn cancel(&mut self) {
         self.progress = None;
-        self.stream.handle().cancel();
-        let drained = async { while let Some(Ok(_)) = self.stream.next().await {} };
-        // When a source does not confirm in time, dropping the stream is all that is left to do.
-        let _ = tokio::time::timeout(CANCEL_PATIENCE, drained).await;
-        if !self.stream.handle().work().sources().is_empty() {
+        let Some(mut pump) = self.pump.take() else {
+            return;
+        };
+        let has_ended = pump.is_finished();
+        self.handle.cancel();
+        self.batches.close();
+        match tokio::time::timeout(CANCEL_PATIENCE, &mut pump).await {
+            Ok(report) => self.report = report.ok(),
+            // A query that does not hear it in time ends with the process.
+            Err(_) => pump.abort(),
+        }
+        if !has_ended && !self.handle.work().sources().is_empty() {
             tokio::time::sleep(CANCEL_GRACE).await;
         }
     }
+}
+
+/// Moves batches from the query to whoever writes them; ends when either side does.
+async fn pump(
+    mut stream: QueryStream,
+    batches: mpsc::Sender<Result<RecordBatch, EngineError>>,
+) -> WorkReport {
+    while let Some(batch) = stream.next().await {
+        if batches.send(batch).await.is_err() {
+            break;
+        }
+    }
+    stream.work_report()
 }

@@ -17,6 +17,7 @@ mod session;
 mod shell;
 mod statements;
 mod units;
+mod workers;
 
 use std::process::ExitCode;
 

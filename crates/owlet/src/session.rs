@@ -2,19 +2,22 @@
 //! Building one opens nothing.
 
 use owlet_connector::Budget;
-use owlet_engine::{Engine, Parameters, Pushdown, QueryOptions};
+use owlet_engine::{Engine, EngineError, Parameters, Pushdown, QueryOptions};
 
 use crate::arguments::{LimitArguments, PlanningArguments};
 use crate::config::{self, Config, ConfigSource};
 use crate::errors::{CliError, Result};
+use crate::workers::Workers;
 
-/// Configuration and engine.
+/// Configuration, engine and threads.
 #[derive(Debug)]
 pub struct Session {
     /// What is configured.
     pub config: Config,
     /// The engine over it.
     pub engine: Engine,
+    /// The threads it works on.
+    pub workers: Workers,
 }
 
 impl Session {
@@ -22,7 +25,21 @@ impl Session {
     pub fn open(source: &ConfigSource) -> Result<Self> {
         let config = config::load(source)?;
         let engine = config::runtime::engine(&config)?;
-        Ok(Self { config, engine })
+        Ok(Self {
+            config,
+            engine,
+            workers: Workers::start()?,
+        })
+    }
+
+    /// Asks the engine something on the workers' threads.
+    pub async fn ask<T, F>(&self, question: impl FnOnce(Engine) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, EngineError>> + Send + 'static,
+    {
+        let answer = self.workers.run(question(self.engine.clone())).await?;
+        answer.map_err(CliError::from)
     }
 
     /// Options of one query.

@@ -134,9 +134,23 @@ pub fn where_it_happened(work: &WorkReport) -> String {
         if let Some(rcu) = source.rcu_consumed {
             let _ = write!(text, ", {} RCU", units::rcu(rcu));
         }
-        let _ = writeln!(text, "\n     {}", source.remote.replace('\n', "\n     "));
+        let _ = writeln!(text, "\n     {}", shortened(&source.remote));
     }
     text
+}
+
+/// A remote query on one line, without the long middle that lists of keys have.
+fn shortened(remote: &str) -> String {
+    const HEAD: usize = 300;
+    const TAIL: usize = 60;
+    let line = remote.split_whitespace().collect::<Vec<_>>().join(" ");
+    let characters: Vec<char> = line.chars().collect();
+    if characters.len() <= HEAD + TAIL {
+        return line;
+    }
+    let head: String = characters[..HEAD].iter().collect();
+    let tail: String = characters[characters.len() - TAIL..].iter().collect();
+    format!("{head} … {tail}")
 }
 
 fn next_steps(arguments: &DemoArguments) -> String {

@@ -7,19 +7,33 @@ use owlet_engine::type_names::type_name;
 use super::{Context, Rows};
 use crate::arguments::DescribeArguments;
 use crate::errors::{ExitStatus, Result};
+use crate::printer::Printer;
+use crate::session::Session;
 use crate::units;
 
 /// Runs the command.
 pub async fn run(arguments: DescribeArguments, context: &Context) -> Result<ExitStatus> {
     let session = context.session()?;
-    let (name, table) = session.engine.describe(&arguments.name).await?;
-    columns(&table).print(arguments.list.output, context.printer)?;
-    context.printer.note_for_people(&summary(&name, &table));
+    describe(&session, arguments, context.printer).await
+}
+
+/// Describes a table of an open session.
+pub async fn describe(
+    session: &Session,
+    arguments: DescribeArguments,
+    printer: Printer,
+) -> Result<ExitStatus> {
+    let DescribeArguments { name, list } = arguments;
+    let (name, table) = session
+        .ask(|engine| async move { engine.describe(&name).await })
+        .await?;
+    columns(&table).print(list.output, printer)?;
+    printer.note_for_people(&summary(&name, &table));
     Ok(ExitStatus::Success)
 }
 
 /// One row a column.
-pub fn columns(table: &TableMetadata) -> Rows {
+fn columns(table: &TableMetadata) -> Rows {
     let mut rows = Rows::new(&[
         "column",
         "type",
@@ -60,7 +74,7 @@ pub fn columns(table: &TableMetadata) -> Rows {
 }
 
 /// Name, kind and size on one line.
-pub fn summary(name: &TableName, table: &TableMetadata) -> String {
+fn summary(name: &TableName, table: &TableMetadata) -> String {
     let mut text = format!("{}.{}.{}", name.catalog, name.schema, name.table);
     match table.rows {
         RowCount::Unknown => {}

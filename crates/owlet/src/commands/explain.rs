@@ -23,7 +23,7 @@ pub async fn explain(
     let options = session.query_options(&arguments.planning, &LimitArguments::default())?;
     let interrupt = Interrupt::listen();
     for (index, statement) in statements.iter().enumerate() {
-        let planned = execution::plan(&session.engine, statement, &options, &interrupt).await?;
+        let planned = execution::plan(session, statement, &options, &interrupt).await?;
         let explanation = planned.explanation();
         let mut text = match arguments.output {
             ExplainFormat::Tree => explanation.to_string(),

@@ -44,9 +44,12 @@ pub async fn schemas_in(
     arguments: SchemasArguments,
     printer: Printer,
 ) -> Result<ExitStatus> {
-    let engine = &session.engine;
-    let catalogs = chosen_catalogs(engine, arguments.catalog.as_deref())?;
-    let listed = join_all(catalogs.iter().map(|catalog| engine.schemas(catalog))).await;
+    let catalogs = chosen_catalogs(&session.engine, arguments.catalog.as_deref())?;
+    let listed = join_all(catalogs.iter().map(|catalog| {
+        let catalog = catalog.clone();
+        session.ask(|engine| async move { engine.schemas(&catalog).await })
+    }))
+    .await;
     let mut rows = Rows::new(&["catalog", "schema"]);
     let mut status = ExitStatus::Success;
     for (catalog, listed) in catalogs.iter().zip(listed) {
@@ -74,7 +77,6 @@ pub async fn tables_in(
     arguments: TablesArguments,
     printer: Printer,
 ) -> Result<ExitStatus> {
-    let engine = &session.engine;
     let (catalog, schema) = match arguments
         .scope
         .as_deref()
@@ -84,12 +86,11 @@ pub async fn tables_in(
         Some((catalog, "")) => (Some(catalog), None),
         Some((catalog, schema)) => (Some(catalog), Some(schema)),
     };
-    let catalogs = chosen_catalogs(engine, catalog)?;
-    let listed = join_all(
-        catalogs
-            .iter()
-            .map(|catalog| tables_of(engine, catalog, schema)),
-    )
+    let catalogs = chosen_catalogs(&session.engine, catalog)?;
+    let listed = join_all(catalogs.iter().map(|catalog| {
+        let (catalog, schema) = (catalog.clone(), schema.map(str::to_owned));
+        session.ask(|engine| async move { tables_of(&engine, &catalog, schema).await })
+    }))
     .await;
     let mut rows = Rows::new(&["catalog", "schema", "table", "kind"]);
     let mut status = ExitStatus::Success;
@@ -113,13 +114,13 @@ pub async fn tables_in(
 }
 
 /// Schema, table and kind of every table of a catalog, or of one of its schemas.
-pub async fn tables_of(
+async fn tables_of(
     engine: &Engine,
     catalog: &str,
-    schema: Option<&str>,
+    schema: Option<String>,
 ) -> Result<Vec<(String, String, TableKind)>, EngineError> {
     let schemas = match schema {
-        Some(schema) => vec![schema.to_owned()],
+        Some(schema) => vec![schema],
         None => engine.schemas(catalog).await?,
     };
     let mut tables = Vec::new();
@@ -136,7 +137,7 @@ pub async fn tables_of(
 }
 
 /// How people call a kind of relation.
-pub fn kind_word(kind: TableKind) -> &'static str {
+fn kind_word(kind: TableKind) -> &'static str {
     match kind {
         TableKind::Table => "table",
         TableKind::View => "view",
@@ -168,8 +169,7 @@ fn chosen_catalogs(engine: &Engine, wanted: Option<&str>) -> Result<Vec<String>>
     Ok(vec![wanted])
 }
 
-fn told(error: EngineError, printer: Printer) -> ExitStatus {
-    let error = CliError::from(error);
+fn told(error: CliError, printer: Printer) -> ExitStatus {
     printer.message(&error.report());
     error.exit_status()
 }

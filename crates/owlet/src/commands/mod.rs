@@ -16,7 +16,6 @@ mod schema_infer;
 mod shell;
 mod verify;
 
-use std::future::Future;
 use std::io::Read;
 
 use crate::arguments::{Arguments, Command, SchemaCommand, SqlArguments};
@@ -25,6 +24,7 @@ use crate::errors::{CliError, ExitStatus, Result};
 use crate::printer::Printer;
 use crate::session::Session;
 use crate::statements::{self, Statement};
+use crate::workers::block_on;
 
 pub use rows::Rows;
 
@@ -75,19 +75,6 @@ pub fn run(arguments: Arguments, printer: Printer) -> Result<ExitStatus> {
         Command::Completions { shell } => completions::run(shell, &context),
         Command::Help { topic } => help::run(&topic, &context),
     }
-}
-
-/// Runs a future on the threads of this command. The calling thread writes results; the others read sources.
-pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
-    runtime()?.block_on(future)
-}
-
-/// The threads of this process.
-pub fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::failed(format!("cannot start threads: {error}"), ""))
 }
 
 /// Reads the statements a command was given.

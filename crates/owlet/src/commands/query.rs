@@ -189,15 +189,17 @@ impl Run<'_> {
         open: impl FnOnce() -> Result<Box<dyn Write + Send>>,
     ) -> Outcome {
         let started = async {
-            let planned = execution::plan(
-                &self.session.engine,
+            let planned =
+                execution::plan(self.session, statement, self.options, self.interrupt).await?;
+            let schema = planned.schema();
+            let execution = Execution::start(
+                self.session,
+                planned,
                 statement,
                 self.options,
                 self.interrupt,
-            )
-            .await?;
-            let schema = planned.schema();
-            let execution = Execution::start(planned, statement, self.interrupt, sink.lines)?;
+                sink.lines,
+            )?;
             Ok((schema, execution))
         };
         let (schema, mut execution) = match started.await {
@@ -228,7 +230,7 @@ impl Run<'_> {
         let result = written.await;
         Outcome {
             result,
-            work: Some(execution.work_report()),
+            work: Some(execution.finish().await),
         }
     }
 }

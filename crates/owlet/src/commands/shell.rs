@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
-use tokio::runtime::Runtime;
 
 use super::query::Run;
-use super::{Context, describe, listing, runtime};
+use super::{Context, describe, listing};
 use crate::arguments::{
-    ExplainArguments, ExplainFormat, Format, LimitArguments, ListArguments, PlanningArguments,
-    SchemasArguments, ShellArguments, SqlArguments, TablesArguments,
+    DescribeArguments, ExplainArguments, ExplainFormat, Format, LimitArguments, ListArguments,
+    PlanningArguments, SchemasArguments, ShellArguments, SqlArguments, TablesArguments,
 };
 use crate::errors::{CliError, ExitStatus, Result};
 use crate::interrupt::Interrupt;
@@ -20,15 +19,15 @@ use crate::shell::completion::ShellHelper;
 use crate::shell::directive::{self, Directive};
 use crate::statements::{self, Statement};
 use crate::units;
+use crate::workers::block_on;
 
 const PROMPT: &str = "owlet> ";
 const HISTORY_LINES: usize = 2_000;
 
 /// Runs the command.
 pub fn run(arguments: ShellArguments, context: &Context) -> Result<ExitStatus> {
-    let runtime = runtime()?;
     let session = context.session()?;
-    let mut editor = editor(&session, &runtime)?;
+    let mut editor = editor(&session)?;
     let history = history_file();
     if let Some(file) = &history {
         // The first shell on a machine has no history.
@@ -39,7 +38,6 @@ pub fn run(arguments: ShellArguments, context: &Context) -> Result<ExitStatus> {
     let mut shell = Shell {
         context,
         session,
-        runtime,
         planning: arguments.planning,
         limits: arguments.limits,
         format: arguments.output,
@@ -84,7 +82,7 @@ pub fn run(arguments: ShellArguments, context: &Context) -> Result<ExitStatus> {
     Ok(ExitStatus::Success)
 }
 
-fn editor(session: &Session, runtime: &Runtime) -> Result<Editor<ShellHelper, FileHistory>> {
+fn editor(session: &Session) -> Result<Editor<ShellHelper, FileHistory>> {
     let failed =
         |error: ReadlineError| CliError::failed(format!("cannot use the terminal: {error}"), "");
     let config = Config::builder()
@@ -96,7 +94,7 @@ fn editor(session: &Session, runtime: &Runtime) -> Result<Editor<ShellHelper, Fi
     let mut editor = Editor::with_config(config).map_err(failed)?;
     editor.set_helper(Some(ShellHelper::new(
         session.engine.clone(),
-        runtime.handle().clone(),
+        session.workers.handle().clone(),
     )));
     Ok(editor)
 }
@@ -131,7 +129,6 @@ enum Next {
 struct Shell<'a> {
     context: &'a Context,
     session: Session,
-    runtime: Runtime,
     planning: PlanningArguments,
     limits: LimitArguments,
     format: Format,
@@ -161,7 +158,7 @@ impl Shell<'_> {
 
     fn query(&self, statement: &Statement) -> Result<()> {
         let options = self.session.query_options(&self.planning, &self.limits)?;
-        let outcome = self.runtime.block_on(async {
+        let outcome = block_on(async {
             let interrupt = Interrupt::listen();
             let printer = self.context.printer;
             let run = Run {
@@ -170,9 +167,10 @@ impl Shell<'_> {
                 interrupt: &interrupt,
                 printer,
             };
-            run.to_standard_output(statement, self.format, self.max_rows)
-                .await
-        });
+            Ok(run
+                .to_standard_output(statement, self.format, self.max_rows)
+                .await)
+        })?;
         let rows = outcome.result?;
         let Some(work) = &outcome.work else {
             return Ok(());
@@ -198,17 +196,17 @@ impl Shell<'_> {
         match directive {
             Directive::Quit => return Ok(Next::Leave),
             Directive::Help => self.context.printer.result(directive::HELP)?,
-            Directive::Describe(name) => self.runtime.block_on(async {
-                let (name, table) = self.session.engine.describe(&name).await?;
-                describe::columns(&table).print(list.output, self.context.printer)?;
-                self.context
-                    .printer
-                    .note_for_people(&describe::summary(&name, &table));
-                Ok::<(), CliError>(())
-            })?,
+            Directive::Describe(name) => {
+                let arguments = DescribeArguments { name, list };
+                block_on(describe::describe(
+                    &self.session,
+                    arguments,
+                    self.context.printer,
+                ))?;
+            }
             Directive::Tables(scope) => {
                 let arguments = TablesArguments { scope, list };
-                self.runtime.block_on(listing::tables_in(
+                block_on(listing::tables_in(
                     &self.session,
                     arguments,
                     self.context.printer,
@@ -216,7 +214,7 @@ impl Shell<'_> {
             }
             Directive::Schemas(catalog) => {
                 let arguments = SchemasArguments { catalog, list };
-                self.runtime.block_on(listing::schemas_in(
+                block_on(listing::schemas_in(
                     &self.session,
                     arguments,
                     self.context.printer,
@@ -247,7 +245,7 @@ impl Shell<'_> {
                     output: ExplainFormat::Tree,
                     planning,
                 };
-                self.runtime.block_on(super::explain::explain(
+                block_on(super::explain::explain(
                     &self.session,
                     arguments,
                     self.context.printer,

@@ -70,10 +70,10 @@ async fn answer(
     interrupt: &Interrupt,
     lines: ProgressLines,
 ) -> Result<(Answer, bool)> {
-    let planned = execution::plan(&session.engine, statement, options, interrupt).await?;
+    let planned = execution::plan(session, statement, options, interrupt).await?;
     let ordered = planned.is_ordered();
     let mut answer = Answer::new(planned.schema(), &spool_folder(session))?;
-    let mut execution = Execution::start(planned, statement, interrupt, lines)?;
+    let mut execution = Execution::start(session, planned, statement, options, interrupt, lines)?;
     while let Some(batch) = execution.next().await? {
         answer.add(&batch)?;
     }

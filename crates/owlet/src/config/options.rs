@@ -90,10 +90,11 @@ pub fn dynamodb(config: &Config, settings: &DynamoDbSettings) -> DynamoDbOptions
             .schema_overrides
             .as_ref()
             .map(|file| config.path(file)),
-        cache_dir: settings
-            .cache_dir
-            .as_ref()
-            .map(|folder| config.path(folder)),
+        cache_dir: match &settings.cache_dir {
+            Some(folder) => Some(config.path(folder)),
+            // Each run of a command line is a new process: without a cache each would sample again.
+            None => dirs::cache_dir().map(|folder| folder.join("owlet")),
+        },
         ..DynamoDbOptions::default()
     };
     let consistency = settings.consistency.map(|consistency| match consistency {

@@ -167,7 +167,7 @@ pub struct DynamoDbSettings {
     pub segments: Option<u32>,
     /// TOML file of column types that take precedence over inference (`owlet schema infer --write`).
     pub schema_overrides: Option<PathBuf>,
-    /// Folder where inferred schemas survive restarts; kept in memory only without it.
+    /// Folder where inferred schemas (no data) survive restarts; the user's cache folder without it.
     pub cache_dir: Option<PathBuf>,
     /// How long a table's description is used ("5m" without it).
     pub metadata_ttl: Option<Period>,

@@ -1,0 +1,67 @@
+//! The demo, and the embedded DynamoDB it leaves.
+
+use crate::harness::Place;
+
+#[test]
+fn the_tour_answers_five_questions() {
+    let tour = Place::demo().read("demo.out");
+    for number in 1..=5 {
+        assert!(tour.contains(&format!("\n{number}. ")), "{tour}");
+    }
+    assert_eq!(
+        tour.matches(" ms\n").count() + tour.matches(" s\n").count() - 1,
+        5,
+        "{tour}"
+    );
+    assert!(tour.contains("owlet shell"), "{tour}");
+}
+
+#[test]
+fn everything_works_afterwards_without_a_server() {
+    let place = Place::demo();
+    insta::assert_snapshot!("demo_tables", place.run(&["tables"]));
+    insta::assert_snapshot!(
+        "demo_order",
+        place.run(&[
+            "query",
+            "SELECT at, step, status FROM events.order_events WHERE order_id = 4711 ORDER BY at"
+        ])
+    );
+    insta::assert_snapshot!(
+        "demo_steps",
+        place.run(&[
+            "query",
+            "SELECT step, count(*) AS events FROM events.order_events GROUP BY step ORDER BY step"
+        ])
+    );
+}
+
+#[test]
+fn a_budget_refuses_with_its_exit_code() {
+    insta::assert_snapshot!(Place::demo().run(&[
+        "query",
+        "SELECT * FROM events.order_events",
+        "--max-rcu",
+        "1"
+    ]));
+}
+
+#[test]
+fn schemas_are_inferred_with_evidence() {
+    insta::assert_snapshot!(Place::demo().run(&["schema", "infer", "events.carts"]));
+    insta::assert_snapshot!(
+        "infer_sqlite",
+        Place::demo().run(&["schema", "infer", "shop.orders"])
+    );
+}
+
+#[test]
+fn verify_agrees_across_both_sources() {
+    let sql = "SELECT o.status, e.step, count(*) AS n FROM shop.orders o \
+               JOIN events.order_events e ON e.order_id = o.id WHERE o.id < 1200 GROUP BY o.status, e.step";
+    let answer = Place::demo().run(&["verify", sql]);
+    assert!(
+        answer.starts_with("exit code: 0\n----- stdout -----\nsame: "),
+        "{answer}"
+    );
+}

@@ -1,0 +1,217 @@
+//! `owlet query` and `owlet explain`.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::harness::Place;
+
+#[test]
+fn csv_in_a_pipe() {
+    let place = Place::with_shop();
+    insta::assert_snapshot!(place.run(&["query", "SELECT * FROM shop.orders ORDER BY id"]));
+}
+
+#[test]
+fn every_text_format() {
+    let place = Place::with_shop();
+    for format in ["table", "tsv", "json", "ndjson", "markdown"] {
+        insta::assert_snapshot!(
+            format!("format_{format}"),
+            place.run(&[
+                "query",
+                "SELECT * FROM shop.orders ORDER BY id",
+                "-o",
+                format
+            ])
+        );
+    }
+}
+
+#[test]
+fn files_need_no_configuration() {
+    let place = Place::empty();
+    place.write("a.csv", "n,name\n1,Mia\n2,Zoë\n");
+    insta::assert_snapshot!(place.run(&[
+        "query",
+        "SELECT name, n * 2 AS double FROM 'a.csv' ORDER BY n DESC"
+    ]));
+}
+
+#[test]
+fn files_appear_whole_or_not_at_all() {
+    let place = Place::with_shop();
+    for name in ["a.csv", "a.parquet", "a.arrow", "a.ndjson", "a.md"] {
+        assert_eq!(
+            place.exit_code(&[
+                "query",
+                "SELECT id FROM shop.orders ORDER BY id",
+                "--to",
+                name
+            ]),
+            0
+        );
+        if !name.ends_with(".md") {
+            let back = place.run(&["query", &format!("SELECT count(*), sum(id) FROM '{name}'")]);
+            assert!(back.contains("\n4,10\n"), "{name}: {back}");
+        }
+    }
+    let before = place.files();
+    let failing = "SELECT 1 / (id - 3) FROM shop.orders";
+    assert_eq!(place.exit_code(&["query", failing, "--to", "b.csv"]), 1);
+    assert_eq!(place.files(), before);
+    insta::assert_snapshot!(place.run(&["query", "SELECT 1", "--to", "b.xls"]));
+}
+
+#[test]
+fn several_statements_run_in_order() {
+    let place = Place::with_shop();
+    place.write(
+        "two.sql",
+        "-- first\nSELECT 1 AS a;\n\nSELECT nope\n  FROM shop.orders;\nSELECT 3 AS c;\n",
+    );
+    insta::assert_snapshot!(place.run(&["query", "-f", "two.sql"]));
+    insta::assert_snapshot!(
+        "standard_input",
+        place.run_with_input(&["query", "-"], "SELECT ';' AS a; SELECT 2 AS b")
+    );
+}
+
+#[test]
+fn parameters_are_bound() {
+    let place = Place::with_shop();
+    let named = [
+        "query",
+        "SELECT id FROM shop.orders WHERE customer = :who",
+        "-p",
+        "who=Zoë, \"Z\"",
+    ];
+    insta::assert_snapshot!("named_parameter", place.run(&named));
+    let positional = [
+        "query",
+        "SELECT id FROM shop.orders WHERE id > ? AND id < ?",
+        "-p",
+        "2=4",
+        "-p",
+        "1=1",
+    ];
+    insta::assert_snapshot!("positional_parameters", place.run(&positional));
+    insta::assert_snapshot!(
+        "missing_parameter",
+        place.run(&["query", "SELECT id FROM shop.orders WHERE id = :id"])
+    );
+}
+
+#[test]
+fn errors_show_the_place_and_the_remedy() {
+    let place = Place::with_shop();
+    insta::assert_snapshot!(
+        "syntax_error",
+        place.run(&["query", "SELECT id FROM shop.orders WHERE ORDER"])
+    );
+    insta::assert_snapshot!(
+        "unknown_column",
+        place.run(&["query", "SELECT id,\n  custmer FROM shop.orders"])
+    );
+    insta::assert_snapshot!(
+        "unknown_table",
+        place.run(&["query", "SELECT * FROM shop.order"])
+    );
+    insta::assert_snapshot!(
+        "unknown_catalog",
+        place.run(&["query", "SELECT * FROM shap.main.orders"])
+    );
+    insta::assert_snapshot!("no_sql", place.run(&["query"]));
+    insta::assert_snapshot!(
+        "unknown_option",
+        place.run(&["query", "SELECT 1", "--to-file", "x"])
+    );
+}
+
+#[test]
+fn an_unreachable_source_has_its_exit_code() {
+    let place = Place::empty();
+    place.write(
+        "owlet.toml",
+        "[catalog.rds]\nconnector = \"postgres\"\nurl = \"postgres://u:geheim@127.0.0.1:1/d\"\n",
+    );
+    let answer = place.run(&["query", "SELECT * FROM rds.public.t"]);
+    assert!(answer.starts_with("exit code: 6\n"), "{answer}");
+    assert!(!answer.contains("geheim"), "{answer}");
+    // Sources a query does not name are not opened.
+    assert_eq!(place.exit_code(&["query", "SELECT 1"]), 0);
+}
+
+#[test]
+fn the_work_report_has_exactly_these_keys() {
+    let place = Place::with_shop();
+    let output = place
+        .command(&["query", "SELECT count(*) FROM shop.orders", "--work"])
+        .output()
+        .expect("the binary runs");
+    let report: serde_json::Value =
+        serde_json::from_slice(&output.stderr).expect("one JSON object");
+    let keys = |value: &serde_json::Value| -> Vec<String> {
+        value
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect()
+    };
+    assert_eq!(
+        keys(&report),
+        ["elapsed_ms", "rows", "peak_memory_bytes", "sources"]
+    );
+    assert_eq!(
+        keys(&report["sources"][0]),
+        [
+            "catalog",
+            "table",
+            "access",
+            "remote",
+            "requests",
+            "rows_read",
+            "rows_returned",
+            "bytes",
+            "rcu_estimated",
+            "rcu_consumed",
+            "ms"
+        ]
+    );
+    assert_eq!(report["rows"], 1);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let place = Place::empty();
+    let lines = "n\n".to_owned() + &"1234567890\n".repeat(1000);
+    place.write("a.csv", &lines);
+    let mut child = place
+        .command(&["query", "SELECT a.n FROM 'a.csv' a CROSS JOIN 'a.csv' b"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut first = String::new();
+    let mut reader = BufReader::new(child.stdout.take().expect("piped"));
+    reader.read_line(&mut first).expect("a line");
+    drop(reader);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(first, "n\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn explain_names_the_remote_query() {
+    let place = Place::with_shop();
+    insta::assert_snapshot!(
+        place.run(&["explain", "SELECT customer FROM shop.orders WHERE id = 2"])
+    );
+    let json = place
+        .command(&["explain", "SELECT 1", "-o", "json"])
+        .output()
+        .expect("the binary runs");
+    let explanation: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert!(explanation["plan"]["operator"].is_string());
+}

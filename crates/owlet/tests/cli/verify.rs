@@ -1,0 +1,42 @@
+//! `owlet verify`.
+
+use crate::harness::Place;
+
+#[test]
+fn the_same_answer() {
+    let place = Place::with_shop();
+    place.write("q.sql", "SELECT customer, total FROM shop.orders WHERE id > 1;\nSELECT id FROM shop.orders ORDER BY id DESC");
+    insta::assert_snapshot!(place.run(&["verify", "-f", "q.sql"]));
+}
+
+#[test]
+fn another_answer_each_time_is_a_difference() {
+    let place = Place::with_shop();
+    let answer = place.run(&["verify", "SELECT random() AS r FROM shop.orders"]);
+    assert!(
+        answer.starts_with("exit code: 1\n----- stdout -----\ndifferent: the rows differ\n"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("only with pushdown: ") && answer.contains("only without pushdown: "),
+        "{answer}"
+    );
+}
+
+#[test]
+fn no_temporary_file_stays() {
+    let place = Place::with_shop();
+    std::fs::create_dir(place.path("spill")).expect("a folder");
+    let config = place.read("owlet.toml");
+    place.write(
+        "owlet.toml",
+        &format!("[engine]\nspill_dir = \"spill\"\n{config}"),
+    );
+    assert_eq!(place.exit_code(&["verify", "SELECT * FROM shop.orders"]), 0);
+    let left: Vec<_> = std::fs::read_dir(place.path("spill"))
+        .expect("listed")
+        .map(|entry| entry.expect("an entry").file_name())
+        .filter(|name| name.to_string_lossy().contains("verify"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
