@@ -21,7 +21,7 @@ pub enum Expression {
     /// Negation; NULL stays NULL.
     Not(Box<Expression>),
     /// Comparison; both sides have the same type after the planner's coercion. Text compares by UTF-8 bytes;
-    /// for floats NaN equals NaN and is the largest value, and `-0.0` is less than `0.0` (Arrow's total order).
+    /// for floats NaN equals NaN and is the largest value, and `-0.0` equals `0.0` (only an ordering tells them apart).
     Compare {
         /// The operator.
         operator: CompareOperator,

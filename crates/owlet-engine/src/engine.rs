@@ -24,7 +24,7 @@ use crate::query::{PlannedQuery, QueryOptions, Work};
 use crate::rows::TextRows;
 use crate::scan::QueryRun;
 use crate::scan::node::{RemoteScan, RemoteScanPlanner};
-use crate::{session, yielding};
+use crate::{duplicate_names, session, yielding};
 
 /// The catalog that names without one belong to when several are configured and one has this name.
 const ATHENA_DEFAULT_CATALOG: &str = "awsdatacatalog";
@@ -234,12 +234,7 @@ impl Engine {
                 work,
             ));
         }
-        let ParsedStatement {
-            statement,
-            table_spellings,
-            ..
-        } = parsed;
-        match statement {
+        match parsed.statement.clone() {
             StatementKind::Explain {
                 mode,
                 explain_type,
@@ -247,12 +242,12 @@ impl Engine {
                 inner,
             } => {
                 let planned = self
-                    .plan_statement(sql, *inner, table_spellings, options, work.clone())
+                    .plan_statement(sql, *inner, &parsed, options, work)
                     .await?;
                 explained(planned, mode, explain_type, format).await
             }
             StatementKind::Query(statement) => {
-                self.plan_statement(sql, *statement, table_spellings, options, work)
+                self.plan_statement(sql, *statement, &parsed, options, work)
                     .await
             }
             other => Err(EngineError::Internal(format!(
@@ -265,9 +260,9 @@ impl Engine {
         &self,
         sql: &str,
         statement: Statement,
-        table_spellings: std::collections::HashMap<String, Vec<String>>,
+        parsed: &ParsedStatement,
         options: &QueryOptions,
-        work: Work,
+        mut work: Work,
     ) -> Result<PlannedQuery> {
         let failed = |error| EngineError::from_datafusion(&error, sql);
         let template = self.session()?;
@@ -275,7 +270,7 @@ impl Engine {
         let catalogs = QueryCatalogs::new(
             Arc::clone(&self.inner.sources),
             default_catalog.clone(),
-            table_spellings,
+            parsed.table_spellings.clone(),
             Arc::clone(&template),
             Arc::from(sql.to_lowercase()),
         );
@@ -295,7 +290,7 @@ impl Engine {
         let plan =
             owlet_athena_sql::bind_parameters(plan, &parameters.positional, &parameters.named)
                 .map_err(|error| EngineError::from_sql(error, sql))?;
-        let names = owlet_athena_sql::display_names(plan.schema());
+        let names = parsed.display_names(plan.schema());
         let ordered = is_ordered(&plan);
         let optimized = state.optimize(&plan).map_err(failed)?;
         let target_partitions = state.config().target_partitions();
@@ -311,19 +306,25 @@ impl Engine {
             optimizer.enable_topk_dynamic_filter_pushdown = false;
             optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         }
-        let run = QueryRun {
-            work: Arc::clone(&work.work),
-            cancellation: work.cancellation.clone(),
-        };
-        let scans = RemoteScanPlanner {
-            run,
-            target_partitions,
-        };
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(scans)]);
-        let physical: Arc<dyn ExecutionPlan> = planner
-            .create_physical_plan(&rewritten, &state)
+        let checked = owlet_athena_sql::check_arithmetic(rewritten).map_err(failed)?;
+        let rules = duplicate_names::without_early_filter_pushdown(state.physical_optimizers());
+        let mut state = SessionStateBuilder::new_from_existing(state)
+            .with_physical_optimizer_rules(rules)
+            .build();
+        let mut physical = physical_plan(&checked, &state, &work)
             .await
             .map_err(failed)?;
+        if duplicate_names::endanger_join_filters(&physical) {
+            state
+                .config_mut()
+                .options_mut()
+                .optimizer
+                .enable_join_dynamic_filter_pushdown = false;
+            work = Work::new(options.budget.clone());
+            physical = physical_plan(&checked, &state, &work)
+                .await
+                .map_err(failed)?;
+        }
         let physical = yielding::between_batches(physical).map_err(failed)?;
         Ok(PlannedQuery::of_plan(
             physical,
@@ -422,6 +423,25 @@ impl Engine {
             hint: format!("known catalogs: {}", self.catalog_names().join(", ")),
         })
     }
+}
+
+/// The physical plan, with planned scans as its leaves.
+async fn physical_plan(
+    plan: &LogicalPlan,
+    state: &SessionState,
+    work: &Work,
+) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+    let run = QueryRun {
+        work: Arc::clone(&work.work),
+        cancellation: work.cancellation.clone(),
+    };
+    let scans = RemoteScanPlanner {
+        run,
+        target_partitions: state.config().target_partitions(),
+    };
+    DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(scans)])
+        .create_physical_plan(plan, state)
+        .await
 }
 
 /// The statement fixes the order of its rows.

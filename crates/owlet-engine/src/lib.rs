@@ -4,6 +4,7 @@
 //! does exactly, and streams the rest through DataFusion. It must never know a protocol or keep history.
 
 mod catalogs;
+mod duplicate_names;
 pub mod engine;
 pub mod error;
 pub mod explain;

@@ -291,19 +291,14 @@ fn doubles_keep_their_zeros_and_nan_apart() {
         database.rows(&ids(users.clone(), predicate)).join(" ")
     };
     use CompareOperator as Operator;
-    assert_eq!(found(Operator::Equal, 0.0), "-2");
-    assert_eq!(found(Operator::Equal, -0.0), "-1");
-    assert_eq!(found(Operator::NotEqual, 0.0), "-6 -5 -3 -1");
-    assert_eq!(found(Operator::Less, 0.0), "-6 -1");
-    assert_eq!(found(Operator::LessOrEqual, 0.0), "-6 -2 -1");
-    assert_eq!(found(Operator::Greater, 0.0), "-5 -3");
-    assert_eq!(found(Operator::GreaterOrEqual, 0.0), "-5 -3 -2");
-    assert_eq!(found(Operator::Less, -0.0), "-6");
-    assert_eq!(found(Operator::LessOrEqual, -0.0), "-6 -1");
-    assert_eq!(found(Operator::Greater, -0.0), "-5 -3 -2");
-    assert_eq!(found(Operator::GreaterOrEqual, -0.0), "-5 -3 -2 -1");
-    assert_eq!(found(Operator::DistinctFrom, 0.0), "-6 -5 -4 -3 -1");
-    assert_eq!(found(Operator::NotDistinctFrom, -0.0), "-1");
+    for zero in [0.0, -0.0] {
+        assert_eq!(found(Operator::Equal, zero), "-2 -1");
+        assert_eq!(found(Operator::NotEqual, zero), "-6 -5 -3");
+        assert_eq!(found(Operator::Less, zero), "-6");
+        assert_eq!(found(Operator::LessOrEqual, zero), "-6 -2 -1");
+        assert_eq!(found(Operator::Greater, zero), "-5 -3");
+        assert_eq!(found(Operator::GreaterOrEqual, zero), "-5 -3 -2 -1");
+    }
     assert_eq!(found(Operator::Greater, f64::INFINITY), "-3");
     let small = filter(
         users.clone(),

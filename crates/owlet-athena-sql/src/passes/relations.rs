@@ -61,6 +61,14 @@ impl VisitorMut for Relations {
                 "TABLE(function(…)) is not offered yet",
                 "query the source's tables; Owlet pushes the work down",
             ),
+            TableFactor::Derived {
+                lateral: true,
+                subquery,
+                ..
+            } if groups_under_inequality(subquery) => (
+                "a LATERAL subquery with GROUP BY may be correlated by equality only",
+                "group in a subquery of its own, then join",
+            ),
             TableFactor::MatchRecognize { .. } => (
                 "MATCH_RECOGNIZE is not offered",
                 "window functions often do",

@@ -151,8 +151,15 @@ impl ColumnDecoder {
             Values::Int32(values) => values.push(i32::from_be_bytes(fixed(bytes)?)),
             Values::Int64(values) => values.push(i64::from_be_bytes(fixed(bytes)?)),
             Values::Oid(values) => values.push(u32::from_be_bytes(fixed(bytes)?).into()),
-            Values::Float32(values) => values.push(f32::from_be_bytes(fixed(bytes)?)),
-            Values::Float64(values) => values.push(f64::from_be_bytes(fixed(bytes)?)),
+            Values::Float32(values) => {
+                let value = f32::from_be_bytes(fixed(bytes)?);
+                values.push(if value.is_nan() { f32::NAN } else { value });
+            }
+            // PostgreSQL knows one NaN, the largest value; Arrow's order puts one with the sign bit first.
+            Values::Float64(values) => {
+                let value = f64::from_be_bytes(fixed(bytes)?);
+                values.push(if value.is_nan() { f64::NAN } else { value });
+            }
             Values::Decimal128 {
                 values,
                 precision,

@@ -42,9 +42,11 @@ pub(super) fn text(call: &Call<'_>) -> Result<String, Refusal> {
     compare(call, &texts)
 }
 
-/// Comparisons of floats with constants: the two zeros are told apart by their text.
+/// Forms in which the engine's kernels may tell the two zeros apart.
+const ZEROS: &str = "the engine may tell -0.0 and 0.0 apart, PostgreSQL does not";
+
+/// Comparisons of floats with constants. Both sides hold -0.0 and 0.0 equal in `=`, `<>`, `<` and the like.
 pub(super) fn float(call: &Call<'_>) -> Result<String, Refusal> {
-    const ZEROS: &str = "PostgreSQL holds -0.0 and 0.0 equal, the engine does not";
     match (call.detail, call.operands) {
         (Detail::Compare(operator), [left, right]) => {
             match (float_constant(left), float_constant(right)) {
@@ -292,39 +294,16 @@ fn float_with_constant(
         ));
     }
     let tested = &operand.sql;
-    if value != 0.0 {
-        return Ok(format!(
-            "({tested} {} {})",
-            compare_symbol(operator),
-            constant.sql
-        ));
+    let tells_zeros_apart = matches!(
+        operator,
+        CompareOperator::DistinctFrom | CompareOperator::NotDistinctFrom
+    );
+    if value == 0.0 && tells_zeros_apart {
+        return Err(call.refuse(compare_construct(operator), ZEROS));
     }
-    let zero = "'0'::float8";
-    let is_zero = |sign: &str| format!("{tested} = {zero} AND {tested}::text = '{sign}0'");
-    let positive = is_zero("");
-    let negative = is_zero("-");
-    let above_negative_zero = format!("({tested} > {zero} OR ({positive}))");
-    let below_positive_zero = format!("({tested} < {zero} OR ({negative}))");
-    let constant_is_negative_zero = value.is_sign_negative();
-    let same_zero = if constant_is_negative_zero {
-        negative
-    } else {
-        positive
-    };
-    Ok(match (operator, constant_is_negative_zero) {
-        (CompareOperator::Equal, _) => format!("({same_zero})"),
-        (CompareOperator::NotEqual, _) => format!("(NOT ({same_zero}))"),
-        (CompareOperator::DistinctFrom, _) => format!("(({same_zero}) IS NOT TRUE)"),
-        (CompareOperator::NotDistinctFrom, _) => format!("(({same_zero}) IS TRUE)"),
-        (CompareOperator::Less, false) | (CompareOperator::LessOrEqual, true) => {
-            below_positive_zero
-        }
-        (CompareOperator::Greater, true) | (CompareOperator::GreaterOrEqual, false) => {
-            above_negative_zero
-        }
-        (CompareOperator::Less, true) => format!("({tested} < {zero})"),
-        (CompareOperator::LessOrEqual, false) => format!("({tested} <= {zero})"),
-        (CompareOperator::Greater, false) => format!("({tested} > {zero})"),
-        (CompareOperator::GreaterOrEqual, true) => format!("({tested} >= {zero})"),
-    })
+    Ok(format!(
+        "({tested} {} {})",
+        compare_symbol(operator),
+        constant.sql
+    ))
 }

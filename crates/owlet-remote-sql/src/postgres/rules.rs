@@ -76,10 +76,10 @@ const fn rule(
 pub(super) const RULES: &[Rule] = &[
     rule(Equality, Each(PLAIN), Exact(comparison::plain), ""),
     rule(Equality, Each(&[Text]), Exact(comparison::text), "equal bytes; `COLLATE \"C\"` where collations differ; `uuid` and `char(n)` columns compare natively with constants"),
-    rule(Equality, Each(&[Float]), Exact(comparison::float), "with constants only, not NaN; -0.0 and 0.0 are told apart"),
+    rule(Equality, Each(&[Float]), Exact(comparison::float), "with constants only, not NaN"),
     rule(Ordering, Each(PLAIN), Exact(comparison::plain), ""),
     rule(Ordering, Each(&[Text]), Exact(comparison::text), "by UTF-8 bytes: `COLLATE \"C\"` unless the column has it"),
-    rule(Ordering, Each(&[Float]), Exact(comparison::float), "with constants only, not NaN; -0.0 and 0.0 are told apart"),
+    rule(Ordering, Each(&[Float]), Exact(comparison::float), "with constants only, not NaN"),
     rule(Like, Each(&[Text]), Exact(comparison::like), "constant pattern that does not end with its escape character"),
     rule(Logic, Each(&[Boolean]), Exact(spelling::logic), ""),
     rule(NullTest, Any, Exact(spelling::null_test), ""),
