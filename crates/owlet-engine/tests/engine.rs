@@ -85,7 +85,7 @@ async fn duplicate_and_star_columns_keep_their_names() {
 #[tokio::test]
 async fn filters_are_offered_and_checked_again_unless_exact() {
     let connector = MemoryConnector::new("m", Exactness::Inexact("a superset".to_owned()));
-    let engine = engine(&[connector.clone()]);
+    let engine = engine(std::slice::from_ref(&connector));
     let text = answer(
         &engine,
         "SELECT id FROM people WHERE id >= 3 AND name IS NULL",
@@ -101,7 +101,7 @@ async fn filters_are_offered_and_checked_again_unless_exact() {
 #[tokio::test]
 async fn pushdown_off_only_reads_columns() {
     let connector = MemoryConnector::new("m", unsupported());
-    let engine = engine(&[connector.clone()]);
+    let engine = engine(std::slice::from_ref(&connector));
     let options = QueryOptions {
         pushdown: owlet_engine::Pushdown::Off,
         ..QueryOptions::default()
@@ -124,7 +124,7 @@ async fn pushdown_off_only_reads_columns() {
 #[tokio::test]
 async fn exact_filters_spare_their_columns() {
     let connector = MemoryConnector::new("m", Exactness::Exact);
-    let engine = engine(&[connector.clone()]);
+    let engine = engine(std::slice::from_ref(&connector));
     answer(
         &engine,
         "SELECT count(*) FROM people WHERE name = 'Ada'",
@@ -142,7 +142,7 @@ async fn exact_filters_spare_their_columns() {
 #[tokio::test]
 async fn limit_and_order_are_hinted() {
     let connector = MemoryConnector::new("m", unsupported());
-    let engine = engine(&[connector.clone()]);
+    let engine = engine(std::slice::from_ref(&connector));
     let text = answer(
         &engine,
         "SELECT name FROM people ORDER BY id DESC LIMIT 2",

@@ -341,10 +341,11 @@ fn value(
     let computes_on_text = operands
         .iter()
         .any(|operand| operand.class() == TypeClass::Text);
-    if computes_on_text && construct_depends_on_encoding(construct) {
-        if let Some(reason) = flavor.text_refusal() {
-            return Err(refuse(construct, operands, reason));
-        }
+    if computes_on_text
+        && construct_depends_on_encoding(construct)
+        && let Some(reason) = flavor.text_refusal()
+    {
+        return Err(refuse(construct, operands, reason));
     }
     let sql = apply_rule(flavor, construct, operands, data_type, detail)?;
     let labels: Vec<&str> = operands

@@ -90,10 +90,9 @@ impl Statement {
                 let key = value.and_then(|value| self.row_number(connection, &unfit, &value));
                 return Err(decoder.error(unfit, key));
             }
-            if decoder.rows() >= self.batch_rows || decoder.bytes() >= BATCH_BYTES {
-                if !self.send(&mut decoder, sender)? {
-                    return Ok(());
-                }
+            let is_full = decoder.rows() >= self.batch_rows || decoder.bytes() >= BATCH_BYTES;
+            if is_full && !self.send(&mut decoder, sender)? {
+                return Ok(());
             }
         }
         if decoder.rows() > 0 {

@@ -62,7 +62,7 @@ fn numbers(call: &Call<'_>) -> Result<ArrayRef> {
     rows(call, |row| {
         let (start, stop) = (starts.value(row), stops.value(row));
         let step = steps.map_or(if start <= stop { 1 } else { -1 }, |steps| steps.value(row));
-        check_direction(step.signum().into(), stop.cmp(&start) as i64)?;
+        check_direction(step.signum(), stop.cmp(&start) as i64)?;
         let count = (i128::from(stop) - i128::from(start)) / i128::from(step) + 1;
         if count > LONGEST as i128 {
             return too_long();
@@ -86,10 +86,10 @@ fn moments(call: &Call<'_>) -> Result<ArrayRef> {
         Moments::try_new(&call.arrays[0])?,
         Moments::try_new(&call.arrays[1])?,
     );
-    let steps = match call.arrays.get(2) {
-        Some(steps) => Some(steps.as_primitive::<IntervalMonthDayNanoType>()),
-        None => None,
-    };
+    let steps = call
+        .arrays
+        .get(2)
+        .map(|steps| steps.as_primitive::<IntervalMonthDayNanoType>());
     rows(call, |row| {
         let (start, stop) = (starts.local(row)?, stops.local(row)?);
         let direction = if start <= stop { 1 } else { -1 };

@@ -198,12 +198,13 @@ fn narrowed(constant: Expression, column: &Expression) -> Option<Expression> {
         DataType::Int32 => i32::try_from(value).is_ok(),
         _ => i64::try_from(value).is_ok(),
     };
-    fits.then(|| {
-        Expression::Literal(owlet_connector::Literal {
-            value: LiteralValue::Integer(value),
-            data_type: target,
-        })
-    })
+    if !fits {
+        return None;
+    }
+    Some(Expression::Literal(owlet_connector::Literal {
+        value: LiteralValue::Integer(value),
+        data_type: target,
+    }))
 }
 
 /// Joins alternatives; sets over the same column become one set, which key look-ups need.

@@ -59,6 +59,9 @@ pub async fn check(world: &World<'_>, tables: &[Table], schema: &str, query: &Qu
     };
     let on = world.ask(&sql, Pushdown::On).await;
     let off = world.ask(&sql, Pushdown::Off).await;
+    if let Some(message) = order_dependent_error(query, &on, &off) {
+        return Verdict::FailedEverywhere(message.to_owned());
+    }
     let sentence = match (&on, &off) {
         (Ok(on), Ok(off)) => on.difference(off, order),
         (Err(message), _) | (_, Err(message)) if is_bug(message) => Some("a bug".to_owned()),

@@ -8,7 +8,10 @@ use super::Context;
 use crate::arguments::Arguments;
 use crate::errors::{CliError, ERROR_MAPPINGS, ExitStatus, Result};
 
-const TOPICS: [(&str, fn() -> String); 4] = [
+/// A help topic's name and the function that writes its text.
+type Topic = (&'static str, fn() -> String);
+
+const TOPICS: [Topic; 4] = [
     ("exit-codes", exit_codes),
     ("formats", formats),
     ("config", config),

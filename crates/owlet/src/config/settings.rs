@@ -366,7 +366,7 @@ fn check_catalog_name(
     catalogs: &[Catalog],
 ) -> Result<(), Problem> {
     let name = entry.key.to_lowercase();
-    if name.is_empty() || name.contains(|character: char| character == '.' || character == '"') {
+    if name.is_empty() || name.contains(['.', '"']) {
         let message = format!("`{}` cannot be a catalog name", entry.key);
         return Err(places.problem(entry.offset, message, "use letters, digits and underscores"));
     }

@@ -501,11 +501,11 @@ fn sessions(random: &mut Random, customers: &[Customer]) -> Vec<WebSession> {
                 started_at,
                 ended_at: (!random.chance(0.12))
                     .then(|| started_at + pages * random.between(5, 90)),
-                os: *random.pick(&["Android", "iOS", "Windows", "macOS", "Linux"]),
+                os: random.pick::<&str>(&["Android", "iOS", "Windows", "macOS", "Linux"]),
                 browser: if in_app {
                     "app"
                 } else {
-                    *random.pick(&["Chrome", "Safari", "Firefox", "Edge"])
+                    random.pick::<&str>(&["Chrome", "Safari", "Firefox", "Edge"])
                 },
                 app_version: in_app.then(|| *random.pick(&["4.2.0", "4.1.3", "4.0.9", "3.9.1"])),
                 pages,

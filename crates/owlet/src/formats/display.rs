@@ -31,11 +31,14 @@ pub enum Notation {
     Json,
 }
 
+/// Appends the text of the cell in a row.
+type WriteCell<'a> = Box<dyn Fn(usize, &mut Vec<u8>) + 'a>;
+
 /// Writes the cells of one array.
 pub struct Encoder<'a> {
     nulls: Option<NullBuffer>,
     all_null: bool,
-    write: Box<dyn Fn(usize, &mut Vec<u8>) + 'a>,
+    write: WriteCell<'a>,
 }
 
 impl<'a> Encoder<'a> {

@@ -48,8 +48,7 @@ fn written(format: Format, target: Target, batches: &[RecordBatch]) -> Vec<u8> {
     }
     writer.finish().expect("finished");
     drop(writer);
-    let bytes = sink.0.lock().expect("not poisoned").clone();
-    bytes
+    sink.0.lock().expect("not poisoned").clone()
 }
 
 fn text(format: Format, batches: &[RecordBatch]) -> String {

@@ -43,8 +43,11 @@ pub(super) struct Definition {
     /// Types of the columns of a group's state.
     pub(super) state_types: fn(&[DataType]) -> Result<Vec<DataType>>,
     /// Starts a group.
-    pub(super) start: fn(&[DataType], &DataType) -> Result<Box<dyn Collected>>,
+    pub(super) start: StartGroup,
 }
+
+/// Starts a group from the argument types and the result type.
+pub(super) type StartGroup = fn(&[DataType], &DataType) -> Result<Box<dyn Collected>>;
 
 /// The function, for registration.
 pub(super) fn aggregate(definition: Definition) -> AggregateUDF {

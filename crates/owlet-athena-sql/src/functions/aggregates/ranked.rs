@@ -22,10 +22,7 @@ pub(super) fn functions() -> Vec<AggregateUDF> {
     ]
 }
 
-fn definition(
-    name: &'static str,
-    start: fn(&[DataType], &DataType) -> Result<Box<dyn Collected>>,
-) -> Definition {
+fn definition(name: &'static str, start: frame::StartGroup) -> Definition {
     Definition {
         name,
         coerce: |arguments| match arguments {
