@@ -30,7 +30,7 @@ pub fn run(arguments: &InitArguments, context: &Context) -> Result<ExitStatus> {
     file.write_all(TEMPLATE.as_bytes())
         .map_err(|error| CliError::output(path.display().to_string(), &error))?;
     context.printer.note(&format!("wrote {}", path.display()));
-    context.printer.note("next: remove the # before what you need, then `owlet doctor`, `owlet tables`, `owlet shell`");
+    context.printer.note("next: remove the \"#: \" before what you need, then `owlet doctor`, `owlet tables`, `owlet shell`");
     Ok(ExitStatus::Success)
 }
 

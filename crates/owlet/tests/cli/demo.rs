@@ -8,11 +8,7 @@ fn the_tour_answers_five_questions() {
     for number in 1..=5 {
         assert!(tour.contains(&format!("\n{number}. ")), "{tour}");
     }
-    assert_eq!(
-        tour.matches(" ms\n").count() + tour.matches(" s\n").count() - 1,
-        5,
-        "{tour}"
-    );
+    assert_eq!(tour.matches(" rows, in ").count(), 5, "{tour}");
     assert!(tour.contains("owlet shell"), "{tour}");
 }
 
@@ -38,12 +34,18 @@ fn everything_works_afterwards_without_a_server() {
 
 #[test]
 fn a_budget_refuses_with_its_exit_code() {
-    insta::assert_snapshot!(Place::demo().run(&[
+    let answer = Place::demo().run(&[
         "query",
         "SELECT * FROM events.order_events",
         "--max-rcu",
-        "1"
-    ]));
+        "1",
+    ]);
+    assert!(
+        answer.starts_with(
+            "exit code: 5\n----- stdout -----\n----- stderr -----\nerror: refused by the budget"
+        ),
+        "{answer}"
+    );
 }
 
 #[test]
