@@ -87,7 +87,7 @@ fn uuid_and_blank_padded_columns_compare_natively_with_constants() {
 }
 
 #[test]
-fn the_two_zeros_are_told_apart() {
+fn the_two_zeros_are_equal_in_comparisons() {
     let users = users();
     let condition = |operator| {
         let relation = project(
@@ -105,11 +105,11 @@ fn the_two_zeros_are_told_apart() {
     };
     assert_eq!(
         condition(CompareOperator::Less),
-        r#"(t0."score" < '0'::float8)"#
+        r#"(t0."score" < '0e0'::float8)"#
     );
     assert_eq!(
         condition(CompareOperator::Greater),
-        r#"(t0."score" > '0'::float8)"#
+        r#"(t0."score" > '0e0'::float8)"#
     );
     let grouped = aggregate(
         users.clone(),
