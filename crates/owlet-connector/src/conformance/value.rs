@@ -203,7 +203,8 @@ pub fn compare(
         (Value::Boolean(left), Value::Boolean(right)) => Ok(left.cmp(right)),
         (Value::Text(left), Value::Text(right)) => Ok(left.as_bytes().cmp(right.as_bytes())),
         (Value::Binary(left), Value::Binary(right)) => Ok(left.cmp(right)),
-        (Value::Float(left), Value::Float(right)) => Ok(left.total_cmp(right)),
+        // Comparisons hold -0.0 and 0.0 equal; adding zero makes both positive.
+        (Value::Float(left), Value::Float(right)) => Ok((left + 0.0).total_cmp(&(right + 0.0))),
         (Value::Integer(left), Value::Integer(right)) => {
             let (left_unit, right_unit) = (Unit::of(left_type), Unit::of(right_type));
             if left_unit == right_unit {
