@@ -80,21 +80,7 @@ fn folded(expression: &Expression) -> Option<Expression> {
     };
     let (function, pairs): (&str, &[(&str, &str)]) = match name.as_str() {
         "lower" => (ASCII_LOWER, &[("\u{212a}", "k")]),
-        "upper" => (
-            ASCII_UPPER,
-            &[
-                ("\u{131}", "I"),
-                ("\u{17f}", "S"),
-                ("\u{df}", "SS"),
-                ("\u{fb00}", "FF"),
-                ("\u{fb01}", "FI"),
-                ("\u{fb02}", "FL"),
-                ("\u{fb03}", "FFI"),
-                ("\u{fb04}", "FFL"),
-                ("\u{fb05}", "ST"),
-                ("\u{fb06}", "ST"),
-            ],
-        ),
+        "upper" => (ASCII_UPPER, &[("\u{131}", "I"), ("\u{17f}", "S")]),
         _ => return None,
     };
     let text = |text: &str| Expression::Literal(Literal::text(text));

@@ -8,6 +8,14 @@ use super::value::{Value, compare};
 
 type Result<T, E = EvaluationError> = std::result::Result<T, E>;
 
+/// The engine folds the case of each letter on its own and keeps those whose other case is several letters.
+fn only_one(mut folded: impl Iterator<Item = char>, letter: char) -> char {
+    match (folded.next(), folded.next()) {
+        (Some(one), None) => one,
+        _ => letter,
+    }
+}
+
 /// Calls a function (not `coalesce`, which does not evaluate all its arguments).
 pub fn call(
     name: &str,
@@ -30,8 +38,16 @@ pub fn call(
     }
     let length = |text: &str| Value::Integer(text.chars().count() as i128);
     match (name, arguments) {
-        ("lower", [Value::Text(text)]) => Ok(Value::Text(text.to_lowercase())),
-        ("upper", [Value::Text(text)]) => Ok(Value::Text(text.to_uppercase())),
+        ("lower", [Value::Text(text)]) => Ok(Value::Text(
+            text.chars()
+                .map(|letter| only_one(letter.to_lowercase(), letter))
+                .collect(),
+        )),
+        ("upper", [Value::Text(text)]) => Ok(Value::Text(
+            text.chars()
+                .map(|letter| only_one(letter.to_uppercase(), letter))
+                .collect(),
+        )),
         ("length" | "character_length" | "char_length", [Value::Text(text)]) => Ok(length(text)),
         ("octet_length", [Value::Text(text)]) => Ok(Value::Integer(text.len() as i128)),
         ("btrim" | "trim", [Value::Text(text)]) => {

@@ -160,7 +160,9 @@ fn orders_of_types() {
         truth_of(&compare(left, CompareOperator::Less, right))
     };
     let double = |value: f64| constant(Literal::float64(value));
-    assert_eq!(less(double(-0.0), double(0.0)), Some(true));
+    assert_eq!(less(double(-0.0), double(0.0)), Some(false));
+    let zeros = compare(double(-0.0), CompareOperator::Equal, double(0.0));
+    assert_eq!(truth_of(&zeros), Some(true));
     assert_eq!(less(double(f64::INFINITY), double(f64::NAN)), Some(true));
     let equal = compare(double(f64::NAN), CompareOperator::Equal, double(f64::NAN));
     assert_eq!(truth_of(&equal), Some(true));
