@@ -24,6 +24,15 @@ impl Dialect for AthenaDialect {
         grammar::parse_prefix(parser)
     }
 
+    fn parse_infix(
+        &self,
+        parser: &mut Parser<'_>,
+        left: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        grammar::parse_infix(parser, left, precedence)
+    }
+
     fn is_delimited_identifier_start(&self, character: char) -> bool {
         character == '"'
     }

@@ -61,6 +61,32 @@ pub(crate) fn parse_prefix(parser: &mut Parser<'_>) -> Option<Result<Expr, Parse
     }
 }
 
+/// Parses `left IS [NOT] DISTINCT FROM right`, whose right side the parser would let reach over `AND` and `OR`.
+pub(crate) fn parse_infix(
+    parser: &mut Parser<'_>,
+    left: &Expr,
+    precedence: u8,
+) -> Option<Result<Expr, ParserError>> {
+    const DISTINCT: &[Keyword] = &[Keyword::IS, Keyword::DISTINCT, Keyword::FROM];
+    const NOT_DISTINCT: &[Keyword] =
+        &[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
+    if !matches!(&parser.peek_token_ref().token, Token::Word(word) if word.keyword == Keyword::IS) {
+        return None;
+    }
+    let build = if parser.parse_keywords(DISTINCT) {
+        Expr::IsDistinctFrom
+    } else if parser.parse_keywords(NOT_DISTINCT) {
+        Expr::IsNotDistinctFrom
+    } else {
+        return None;
+    };
+    Some(
+        parser
+            .parse_subexpr(precedence)
+            .map(|right| build(Box::new(left.clone()), Box::new(right))),
+    )
+}
+
 fn parse_cast(parser: &mut Parser<'_>, kind: CastKind) -> Result<Expr, ParserError> {
     parser.next_token();
     parser.expect_token(&Token::LParen)?;
