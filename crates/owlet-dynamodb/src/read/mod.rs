@@ -16,6 +16,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use owlet_connector::{BatchStream, ConnectorError, ScanContext, ScanPlan};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use self::page::Pages;
 use self::request::Unit;
@@ -23,7 +24,7 @@ use crate::options::{DynamoDbOptions, ScanPolicy};
 use crate::plan::condition::Rendered;
 use crate::plan::payload::{AccessPath, RangeOrder, ReadSpecification, SplitPayload};
 use crate::plan::scan_denied_by_name;
-use crate::transport::{Transport, Watch};
+use crate::transport::{Transport, Watch, cancellable};
 
 /// Requests under way at once for one split.
 const CONCURRENT_SEGMENTS: usize = 4;
@@ -140,6 +141,7 @@ fn start(job: Job, path: AccessPath) -> Result<impl Stream<Item = Result<RecordB
         concurrency.min(units.len()).max(1)
     };
     let batch_rows = job.context.batch_rows.max(1);
+    let cancellation = job.watch.cancellation.clone();
     let job = Arc::new(job);
     let queue = Arc::new(Mutex::new(units));
     let (sender, receiver) = mpsc::channel(workers);
@@ -149,6 +151,7 @@ fn start(job: Job, path: AccessPath) -> Result<impl Stream<Item = Result<RecordB
     }
     drop(sender);
     let rows = Rows {
+        cancellation,
         receiver,
         tasks,
         ready: VecDeque::new(),
@@ -242,6 +245,7 @@ async fn work(
 
 /// The receiving end: joins small batches that are ready together, cuts big ones. Dropping it stops the workers.
 struct Rows {
+    cancellation: CancellationToken,
     receiver: mpsc::Receiver<Result<RecordBatch>>,
     tasks: JoinSet<()>,
     ready: VecDeque<RecordBatch>,
@@ -251,6 +255,14 @@ struct Rows {
 
 impl Rows {
     async fn next(&mut self) -> Option<Result<RecordBatch>> {
+        // A cancelled query gets nothing more, also not the rest of a page that is here already.
+        match cancellable(&self.cancellation.clone(), self.next_uncancelled()).await {
+            Ok(next) => next,
+            Err(cancelled) => Some(Err(cancelled)),
+        }
+    }
+
+    async fn next_uncancelled(&mut self) -> Option<Result<RecordBatch>> {
         if let Some(batch) = self.ready.pop_front() {
             return Some(Ok(batch));
         }
