@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use futures::Stream;
 
-use crate::error::Result;
+use crate::error::{ConnectorError, Result};
 use crate::metadata::{TableMetadata, TableSummary};
 use crate::scan::{ScanContext, ScanPlan, ScanRequest};
 
@@ -53,6 +53,21 @@ pub trait Connector: Debug + Send + Sync {
 
     /// Decides access path, splits and the exactness of every filter. Reads metadata only, never table data.
     async fn plan_scan(&self, request: &ScanRequest) -> Result<ScanPlan>;
+
+    /// Plans a read-only query in the source's own language (PartiQL for DynamoDB, SQL for a relational source),
+    /// for `TABLE(catalog.system.query(query => '…'))`. The plan's schema is the answer's, it has no filters and
+    /// applies no limit, and its splits are read with [`Connector::open`] like those of a scan.
+    ///
+    /// Anything that could change the source is [`ConnectorError::QueryRefused`] before it is sent; the text is
+    /// otherwise the source's to judge. May ask the source for metadata (prepare a statement), never for rows.
+    async fn plan_query(&self, query: &str) -> Result<ScanPlan> {
+        let _ = query;
+        Err(ConnectorError::QueryRefused {
+            catalog: self.catalog().to_owned(),
+            message: format!("a {} catalog has no query language of its own", self.kind()),
+            hint: "name its tables in ordinary SQL".to_owned(),
+        })
+    }
 
     /// Starts reading one split of a plan made by this connector (possibly in another process, from the same
     /// configuration). Returns at once; I/O begins when the stream is first polled.

@@ -75,6 +75,13 @@ pub enum ConnectorError {
         key: Option<String>,
         message: String,
     },
+    /// A query in the source's own language is not sent: it is no reading one, or the source has no language.
+    #[error("catalog {catalog}: the query is refused: {message}{}", hint_suffix(.hint))]
+    QueryRefused {
+        catalog: String,
+        message: String,
+        hint: String,
+    },
     /// The source rejected or failed the request. `code` is its own error code (SQLSTATE, exception name).
     #[error("catalog {catalog}: the source failed{}: {message}", code_suffix(.code))]
     Source {
@@ -141,6 +148,7 @@ impl ConnectorError {
             | Self::AmbiguousName { .. }
             | Self::UnreadableColumn { .. }
             | Self::Value { .. }
+            | Self::QueryRefused { .. }
             | Self::Source { .. }
             | Self::Timeout { .. } => ErrorCategory::Query,
         }

@@ -13,7 +13,8 @@ use owlet_connector::{
 use crate::catalog::TableCatalog;
 use crate::infer::InferenceReport;
 use crate::options::DynamoDbOptions;
-use crate::plan::plan_scan;
+use crate::partiql::SelectStatement;
+use crate::plan::{plan_scan, plan_statement};
 use crate::read;
 use crate::table::SCHEMA;
 use crate::transport::Transport;
@@ -110,6 +111,20 @@ impl Connector for DynamoDbConnector {
             return Err(self.tables.not_found(&request.table));
         };
         plan_scan(&self.catalog, &table, request, &self.options)
+    }
+
+    async fn plan_query(&self, query: &str) -> Result<ScanPlan> {
+        let statement =
+            SelectStatement::parse(query).map_err(|message| ConnectorError::QueryRefused {
+                catalog: self.catalog.clone(),
+                message,
+                hint: "write one PartiQL SELECT, like SELECT * FROM \"orders\" WHERE id = 'A1'"
+                    .to_owned(),
+            })?;
+        let Some(table) = self.tables.exact(&statement.table).await? else {
+            return Err(self.tables.not_found(&statement.table));
+        };
+        plan_statement(&self.catalog, &table, &statement, query, &self.options)
     }
 
     fn open(&self, plan: &ScanPlan, split: usize, context: ScanContext) -> BatchStream {

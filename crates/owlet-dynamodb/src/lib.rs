@@ -14,6 +14,7 @@ pub mod docs;
 mod infer;
 mod number;
 mod options;
+mod partiql;
 mod plan;
 mod read;
 mod shape;

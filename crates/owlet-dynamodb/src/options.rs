@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use crate::decode::column::OnTypeMismatch;
 
 /// Options of a [`crate::DynamoDbConnector`]. `Debug` hides the credentials.
@@ -56,7 +58,7 @@ pub struct DynamoDbOptions {
 }
 
 /// Read consistency of tables and local secondary indexes (global ones are always eventually consistent).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Consistency {
     /// Half the price; an answer may miss the last moments' writes.
     #[default]

@@ -367,6 +367,7 @@ fn connector_hint(error: &ConnectorError) -> &str {
         | ConnectorError::PermissionDenied { hint, .. }
         | ConnectorError::Unreachable { hint, .. }
         | ConnectorError::TableNotFound { hint, .. }
+        | ConnectorError::QueryRefused { hint, .. }
         | ConnectorError::BudgetExceeded { hint, .. }
         | ConnectorError::Timeout { hint, .. } => hint,
         ConnectorError::ConnectionLost { .. }

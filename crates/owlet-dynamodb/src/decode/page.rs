@@ -37,6 +37,8 @@ pub(crate) struct PageFacts {
     pub(crate) scanned: Option<u64>,
     /// `LastEvaluatedKey` as text, ready for the next request.
     pub(crate) last_key: Option<String>,
+    /// `NextToken` of a statement that has more.
+    pub(crate) next_token: Option<String>,
     /// `UnprocessedKeys` as text when it names any.
     pub(crate) unprocessed: Option<String>,
     /// Consumed read capacity units.
@@ -300,6 +302,7 @@ pub(crate) fn decode_page(body: &[u8], decoder: &mut ItemDecoder) -> Result<Page
             "Count" => facts.count = Some(count(&mut cursor)?),
             "ScannedCount" => facts.scanned = Some(count(&mut cursor)?),
             "LastEvaluatedKey" => facts.last_key = non_empty(cursor.raw_value()?),
+            "NextToken" => facts.next_token = next_token(&mut cursor)?,
             "UnprocessedKeys" => facts.unprocessed = non_empty(cursor.raw_value()?),
             "ConsumedCapacity" => facts.capacity_units = capacity(cursor.raw_value()?)?,
             _ => cursor.skip_value()?,
@@ -342,6 +345,13 @@ fn count(cursor: &mut Cursor<'_>) -> Result<u64, Rejection> {
     let text = cursor.number()?;
     text.parse()
         .map_err(|_| Rejection::Damaged(format!("{text} is no count")))
+}
+
+/// A statement's token; null and an empty text mean "none".
+fn next_token(cursor: &mut Cursor<'_>) -> Result<Option<String>, Rejection> {
+    let token: Option<String> = serde_json::from_str(cursor.raw_value()?)
+        .map_err(|error| Rejection::Damaged(error.to_string()))?;
+    Ok(token.filter(|token| !token.is_empty()))
 }
 
 /// `{}` and white space mean "none".

@@ -11,12 +11,15 @@ mod nullability;
 mod order;
 pub(crate) mod payload;
 pub(crate) mod sort_range;
+mod statement;
 pub(crate) mod translate;
 
 use std::collections::BTreeSet;
 
 use arrow_schema::{Field, Schema};
 use owlet_connector::{ConnectorError, CostEstimate, Exactness, ScanPlan, ScanRequest, Split};
+
+pub(crate) use self::statement::plan_statement;
 
 use self::candidate::{Candidate, Question};
 use self::condition::{Condition, render_projection};
@@ -345,7 +348,7 @@ fn split(path: &AccessPath, workers: usize, ordered: bool, single: bool) -> Vec<
                 total: *total,
             })
             .collect(),
-        look_up @ AccessPath::LookUp { .. } => vec![look_up.clone()],
+        whole @ (AccessPath::LookUp { .. } | AccessPath::Statement { .. }) => vec![whole.clone()],
     }
 }
 
@@ -373,6 +376,7 @@ fn as_split(
             [first, .., last] => format!("segments {first} to {last} of {total}"),
             [] => "no segment".to_owned(),
         },
+        AccessPath::Statement { .. } => "the whole statement".to_owned(),
         AccessPath::LookUp { .. } => "keys of a join".to_owned(),
     };
     let payload = SplitPayload {

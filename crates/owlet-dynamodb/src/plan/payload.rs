@@ -7,6 +7,7 @@ use super::condition::Rendered;
 use super::sort_range::SortCondition;
 use crate::decode::DecodedColumn;
 use crate::description::{KeyAttribute, KeySchema};
+use crate::options::Consistency;
 use crate::shape::Shape;
 use crate::value::AttributeValue;
 
@@ -66,6 +67,14 @@ pub(crate) enum AccessPath {
         index: Option<String>,
         segments: Vec<u32>,
         total: u32,
+    },
+    /// A reading PartiQL statement, as its author wrote it.
+    Statement {
+        text: String,
+        /// The index it reads, for messages and consistency.
+        index: Option<String>,
+        /// Global indexes cannot be read consistently.
+        consistency: Consistency,
     },
     /// Keys that a join finds out at run time; `fallback` when there are none or too many.
     LookUp {

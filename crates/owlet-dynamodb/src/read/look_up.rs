@@ -72,6 +72,7 @@ fn access_of(path: &AccessPath) -> String {
         } => format!("query on index {index}"),
         AccessPath::Segments { total, .. } if *total <= 1 => "scan".to_owned(),
         AccessPath::Segments { .. } => "parallel scan".to_owned(),
+        AccessPath::Statement { .. } => "statement".to_owned(),
         AccessPath::LookUp { fallback, .. } => access_of(fallback),
     }
 }

@@ -201,6 +201,18 @@ fn units(path: AccessPath) -> (VecDeque<Unit>, usize) {
                 .collect();
             (units, CONCURRENT_SEGMENTS)
         }
+        AccessPath::Statement {
+            text,
+            index,
+            consistency,
+        } => {
+            let unit = Unit::Statement {
+                text,
+                index,
+                consistency,
+            };
+            (VecDeque::from([unit]), 1)
+        }
         // Resolved before.
         AccessPath::LookUp { fallback, .. } => units(*fallback),
     }

@@ -163,6 +163,13 @@ impl<'j> Pages<'j> {
             document.insert("RequestItems".to_owned(), parsed(&keys)?);
             return Ok(Some(document));
         }
+        if matches!(self.unit, Unit::Statement { .. }) {
+            return Ok(facts.next_token.map(|token| {
+                document.insert("NextToken".to_owned(), token.into());
+                document.remove("Limit");
+                document
+            }));
+        }
         match facts.last_key {
             None => Ok(None),
             Some(key) => {

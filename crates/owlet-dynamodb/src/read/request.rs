@@ -25,6 +25,12 @@ pub(super) enum Unit {
         test: SortTest,
         order: RangeOrder,
     },
+    /// A PartiQL statement.
+    Statement {
+        text: String,
+        index: Option<String>,
+        consistency: Consistency,
+    },
     /// One segment of a scan.
     Segment {
         index: Option<String>,
@@ -48,6 +54,7 @@ impl Unit {
             Self::Keys(keys) if keys.len() == 1 => Operation::GetItem,
             Self::Keys(_) => Operation::BatchGetItem,
             Self::Range { .. } => Operation::Query,
+            Self::Statement { .. } => Operation::ExecuteStatement,
             Self::Segment { .. } => Operation::Scan,
         }
     }
@@ -55,7 +62,9 @@ impl Unit {
     pub(super) fn index(&self) -> Option<&str> {
         match self {
             Self::Keys(_) => None,
-            Self::Range { index, .. } | Self::Segment { index, .. } => index.as_deref(),
+            Self::Range { index, .. }
+            | Self::Statement { index, .. }
+            | Self::Segment { index, .. } => index.as_deref(),
         }
     }
 }
@@ -99,6 +108,14 @@ pub(super) fn document(
             key_condition(&mut document, keys, hash, test);
             if *order == RangeOrder::Descending {
                 document.insert("ScanIndexForward".to_owned(), false.into());
+            }
+        }
+        Unit::Statement {
+            text, consistency, ..
+        } => {
+            document.insert("Statement".to_owned(), text.as_str().into());
+            if *consistency == Consistency::Strong {
+                document.insert("ConsistentRead".to_owned(), true.into());
             }
         }
         Unit::Segment {

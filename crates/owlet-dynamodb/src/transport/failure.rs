@@ -82,7 +82,7 @@ pub(crate) fn classify(catalog: &str, target: Target<'_>, status: u16, body: &[u
             message,
             hint: format!(
                 "allow the action dynamodb:{} on it in the identity's IAM policy",
-                target.operation.name()
+                target.operation.action()
             ),
         }),
         "UnrecognizedClientException"

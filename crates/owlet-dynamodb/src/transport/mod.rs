@@ -38,10 +38,11 @@ pub(crate) enum Operation {
     Query,
     GetItem,
     BatchGetItem,
+    ExecuteStatement,
 }
 
 impl Operation {
-    /// Name in requests and IAM policies.
+    /// Name in requests.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ListTables => "ListTables",
@@ -50,6 +51,16 @@ impl Operation {
             Self::Query => "Query",
             Self::GetItem => "GetItem",
             Self::BatchGetItem => "BatchGetItem",
+            Self::ExecuteStatement => "ExecuteStatement",
+        }
+    }
+
+    /// The action in IAM policies that allows it.
+    pub(crate) fn action(self) -> &'static str {
+        match self {
+            // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
+            Self::ExecuteStatement => "PartiQLSelect",
+            other => other.name(),
         }
     }
 }
