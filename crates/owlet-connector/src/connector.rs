@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use futures::Stream;
 
 use crate::error::{ConnectorError, Result};
+use crate::guest::Gate;
 use crate::metadata::{TableMetadata, TableSummary};
 use crate::scan::{ScanContext, ScanPlan, ScanRequest};
 
@@ -72,6 +73,11 @@ pub trait Connector: Debug + Send + Sync {
     /// Starts reading one split of a plan made by this connector (possibly in another process, from the same
     /// configuration). Returns at once; I/O begins when the stream is first polled.
     fn open(&self, plan: &ScanPlan, split: usize, context: ScanContext) -> BatchStream;
+
+    /// The door that the engine asks before it reads this catalog for a query; `None` is always open.
+    fn gate(&self) -> Option<&Gate> {
+        None
+    }
 
     /// Reachability, version and rights, for `owlet doctor`. Never fails: problems are part of the answer.
     async fn health(&self) -> Health;

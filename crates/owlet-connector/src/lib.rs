@@ -7,19 +7,23 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod connector;
+pub mod credentials;
 pub mod error;
 pub mod expression;
+pub mod guest;
 pub mod literal;
 pub mod metadata;
 pub mod scan;
 pub mod work;
 
 pub use connector::{BatchStream, Connector, Health};
+pub use credentials::{Encryption, Login, LoginProvider, LoginTarget, Refusal};
 pub use error::{ConnectorError, ErrorCategory, Result};
 pub use expression::{
     ArithmeticOperator, CastFailure, ColumnReference, CompareOperator, Expression, NullsOrder,
     SortDirection, SortKey, Truth,
 };
+pub use guest::{Gate, GateOptions, OpenHours, Place, TablePatterns};
 pub use literal::{Literal, LiteralValue};
 pub use metadata::{
     Collation, ColumnMetadata, ColumnStatistics, RowCount, TableKind, TableMetadata, TableSummary,

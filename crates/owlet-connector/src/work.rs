@@ -29,6 +29,19 @@ pub struct QueryWork {
     total_bytes: AtomicU64,
     total_milli_rcu: AtomicU64,
     sources: Mutex<Vec<Arc<WorkRecorder>>>,
+    waiting_for: Mutex<Option<String>>,
+}
+
+/// As long as it lives, the query waits; see [`QueryWork::wait_for`].
+#[derive(Debug)]
+pub struct Waiting<'a> {
+    query: &'a QueryWork,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        *lock(&self.query.waiting_for) = None;
+    }
 }
 
 /// Counters of one scan (one source entry of the work report).
@@ -115,7 +128,19 @@ impl QueryWork {
             total_bytes: AtomicU64::new(0),
             total_milli_rcu: AtomicU64::new(0),
             sources: Mutex::new(Vec::new()),
+            waiting_for: Mutex::new(None),
         })
+    }
+
+    /// Says what the query waits for, until the answer is dropped.
+    pub fn wait_for(&self, reason: String) -> Waiting<'_> {
+        *lock(&self.waiting_for) = Some(reason);
+        Waiting { query: self }
+    }
+
+    /// What the query waits for before it may begin, for people; `None` while it works.
+    pub fn waiting_for(&self) -> Option<String> {
+        lock(&self.waiting_for).clone()
     }
 
     /// The limits.

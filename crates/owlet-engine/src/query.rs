@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use indexmap::IndexMap;
 use owlet_connector::{Budget, ConnectorError, QueryWork, WorkReport};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -19,6 +19,7 @@ use crate::error::{EngineError, Result};
 use crate::explain::Explanation;
 use crate::file_work;
 use crate::rows::TextRows;
+use crate::scan::gates;
 
 /// Whether work is pushed to the sources. Off reads whole tables and computes locally: the answer must be the
 /// same, which is what `owlet verify` and the differential tests check.
@@ -160,17 +161,28 @@ impl PlannedQuery {
         let (batches, plan): (BatchResults, _) = match self.answer {
             Answer::Rows(rows) => (Box::pin(futures::stream::iter([rows.into_batch()])), None),
             Answer::Plan(plan, context) => {
-                let sql = Arc::clone(&self.sql);
-                let stream = execute_stream(Arc::clone(&plan), context)
-                    .map_err(|error| EngineError::from_datafusion(&error, &sql))?;
-                let named = Arc::clone(&schema);
-                let renamed = stream.map(move |batch| {
-                    rename(
-                        batch.map_err(|error| EngineError::from_datafusion(&error, &sql))?,
-                        &named,
-                    )
-                });
-                (Box::pin(renamed), Some(plan))
+                let doors = gates::of(&plan);
+                let work = Arc::clone(&self.work.work);
+                let batches: BatchResults = if doors.is_empty() {
+                    started(&plan, context, &schema, &self.sql)?
+                } else {
+                    let (plan, named, sql) = (
+                        Arc::clone(&plan),
+                        Arc::clone(&schema),
+                        Arc::clone(&self.sql),
+                    );
+                    // Some operators read their inputs as soon as they are started: first the places, then the plan.
+                    let inside = async move {
+                        let places = gates::enter(&doors, &work).await?;
+                        let batches = started(&plan, context, &named, &sql)?;
+                        Ok::<_, EngineError>(batches.inspect(move |_| {
+                            // Moved here: the query leaves when its stream is dropped.
+                            let _ = &places;
+                        }))
+                    };
+                    Box::pin(futures::stream::once(inside).try_flatten())
+                };
+                (batches, Some(plan))
             }
         };
         let limited = limited(batches, self.work.cancellation.clone(), self.timeout);
@@ -214,6 +226,24 @@ impl PlannedQuery {
 }
 
 type BatchResults = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
+
+/// Starts the plan; its batches get the display names.
+fn started(
+    plan: &Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    schema: &SchemaRef,
+    sql: &Arc<str>,
+) -> Result<BatchResults> {
+    let stream = execute_stream(Arc::clone(plan), context)
+        .map_err(|error| EngineError::from_datafusion(&error, sql))?;
+    let (named, sql) = (Arc::clone(schema), Arc::clone(sql));
+    Ok(Box::pin(stream.map(move |batch| {
+        rename(
+            batch.map_err(|error| EngineError::from_datafusion(&error, &sql))?,
+            &named,
+        )
+    })))
+}
 
 /// Ends the stream with an error when the query is cancelled or its time is over.
 fn limited(

@@ -306,10 +306,36 @@ impl PostgresConnector {
         }
     }
 
+    /// Puts what joins have found out into the work report.
+    fn report_findings(
+        &self,
+        dialect: &dyn Dialect,
+        payload: &SplitPayload,
+        access: &str,
+        context: &ScanContext,
+    ) {
+        let Some(found) = request::findings(&context.dynamic_filters) else {
+            return;
+        };
+        let whole = match payload.shared {
+            Some(_) => plan::unrestricted(&payload.relation),
+            None => payload.relation.clone(),
+        };
+        let shown = request::narrowed(&whole, &found.shortened, dialect);
+        // The statement itself is reported as planned where its short form cannot be said.
+        if let Ok(query) = dialect.render(&shown) {
+            context.work.set_access(
+                format!("{access}, by {}", found.phrase),
+                format!("{}{}", query.sql, found.remark),
+            );
+        }
+    }
+
     /// The statement of a split, narrowed by what joins have found out.
     async fn split_query(
         &self,
         payload: SplitPayload,
+        access: &str,
         ticket: Option<Ticket>,
         schema: Arc<Schema>,
         context: &ScanContext,
@@ -317,6 +343,7 @@ impl PostgresConnector {
         let dialect = self.dialect().await?;
         let origins = plan::output_origins(&payload.relation, &schema);
         let object = plan::table_list(&payload.relation);
+        self.report_findings(&*dialect, &payload, access, context);
         let narrowed = request::narrowed(&payload.relation, &context.dynamic_filters, &*dialect);
         let query = match dialect.render(&narrowed) {
             Ok(query) => query,
@@ -465,11 +492,12 @@ impl Connector for PostgresConnector {
             .then(|| self.snapshots.join(&payload, split, &context.work));
         let schema = Arc::new(plan.schema.clone());
         let connector = self.clone();
+        let access = plan.access.clone();
         let stream = async move {
             let query = tokio::select! {
                 biased;
                 () = context.cancellation.cancelled() => return Err(ConnectorError::Cancelled),
-                query = connector.split_query(payload, ticket, schema, &context) => query?,
+                query = connector.split_query(payload, &access, ticket, schema, &context) => query?,
             };
             Ok(scan::stream(connector.scan_parts(), query, context))
         };

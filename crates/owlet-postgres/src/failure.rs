@@ -69,7 +69,7 @@ const MEANINGS: &[(&str, Meaning, &str)] = &[
     (
         "55P03",
         Meaning::Timeout,
-        "another session holds a lock on the table; try again later",
+        "another session holds a lock on the table; try again later, or raise lock_timeout",
     ),
     ("57014", Meaning::Cancelled, ""),
     (

@@ -172,7 +172,7 @@ pub(crate) fn ranged_splits(
             let payload = SplitPayload {
                 plan,
                 splits: boundaries.len(),
-                relation: restricted(relation, &restriction),
+                relation: restricted(relation, Some(&restriction)),
                 shared: Some(table.clone()),
             };
             Ok(Split {
@@ -197,11 +197,16 @@ pub(crate) fn single_split(relation: &Relation, plan: u64) -> Result<Split, serd
     })
 }
 
-fn restricted(relation: &Relation, restriction: &str) -> Relation {
+/// The relation without the range of a split.
+pub(crate) fn unrestricted(relation: &Relation) -> Relation {
+    restricted(relation, None)
+}
+
+fn restricted(relation: &Relation, restriction: Option<&str>) -> Relation {
     let inner = |input: &Relation| Box::new(restricted(input, restriction));
     match relation {
         Relation::Table(table) => Relation::Table(RemoteTable {
-            restriction: Some(restriction.to_owned()),
+            restriction: restriction.map(str::to_owned),
             ..table.clone()
         }),
         Relation::Project { input, expressions } => Relation::Project {

@@ -216,3 +216,132 @@ pub(crate) fn narrowed(
         predicate,
     }
 }
+
+/// Values of a join shown in full in the work report, and how many of a longer list.
+const KEYS_SHOWN: usize = 10;
+const KEYS_BEGUN: usize = 3;
+
+/// What joins have found out, for the work report: in words, and as a statement that people can read.
+pub(crate) struct Findings {
+    /// E.g. `120 keys of customer_id, a range of day`.
+    pub(crate) phrase: String,
+    /// The filters with long lists cut short.
+    pub(crate) shortened: Vec<Expression>,
+    /// Says that lists were cut; empty when none was.
+    pub(crate) remark: String,
+}
+
+/// Describes the filters that joins have found out; `None` without any.
+pub(crate) fn findings(filters: &[Expression]) -> Option<Findings> {
+    if filters.is_empty() {
+        return None;
+    }
+    let mut phrases: Vec<String> = Vec::new();
+    let mut remarks = Vec::new();
+    let mut shortened = Vec::with_capacity(filters.len());
+    for filter in filters {
+        let Expression::InList {
+            expression,
+            list,
+            negated,
+        } = filter
+        else {
+            let phrase = match filter
+                .clone()
+                .into_conjuncts()
+                .first()
+                .and_then(column_name)
+            {
+                Some(name) => format!("a range of {name}"),
+                None => "a condition".to_owned(),
+            };
+            if !phrases.contains(&phrase) {
+                phrases.push(phrase);
+            }
+            shortened.push(filter.clone());
+            continue;
+        };
+        let plural = if list.len() == 1 { "" } else { "s" };
+        let name = column_name(expression).unwrap_or_else(|| "an expression".to_owned());
+        phrases.push(format!("{} key{plural} of {name}", list.len()));
+        let shown = if list.len() > KEYS_SHOWN {
+            remarks.push(format!(
+                "the first {KEYS_BEGUN} of {} keys of {name} are shown",
+                list.len()
+            ));
+            KEYS_BEGUN
+        } else {
+            list.len()
+        };
+        shortened.push(Expression::InList {
+            expression: expression.clone(),
+            list: list.iter().take(shown).cloned().collect(),
+            negated: *negated,
+        });
+    }
+    let remark = if remarks.is_empty() {
+        String::new()
+    } else {
+        format!(" /* {} */", remarks.join("; "))
+    };
+    Some(Findings {
+        phrase: phrases.join(", "),
+        shortened,
+        remark,
+    })
+}
+
+/// The column a comparison is about.
+fn column_name(expression: &Expression) -> Option<String> {
+    match expression {
+        Expression::Column(column) => Some(column.name.clone()),
+        Expression::Compare { left, right, .. } => column_name(left).or_else(|| column_name(right)),
+        Expression::Cast { expression, .. } => column_name(expression),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::DataType;
+    use owlet_connector::{CompareOperator, Literal, LiteralValue};
+
+    use super::*;
+
+    #[test]
+    fn long_lists_of_keys_are_counted_and_cut() {
+        let id = || {
+            Box::new(Expression::Column(ColumnReference {
+                index: 0,
+                name: "id".to_owned(),
+                data_type: DataType::Int64,
+                nullable: false,
+            }))
+        };
+        let key = |value| {
+            Expression::Literal(Literal {
+                value: LiteralValue::Integer(value),
+                data_type: DataType::Int64,
+            })
+        };
+        let keys = Expression::InList {
+            expression: id(),
+            list: (0..120).map(key).collect(),
+            negated: false,
+        };
+        let range = Expression::Compare {
+            operator: CompareOperator::LessOrEqual,
+            left: id(),
+            right: Box::new(key(119)),
+        };
+        let found = findings(&[keys, range.clone()]).expect("filters");
+        assert_eq!(found.phrase, "120 keys of id, a range of id");
+        assert_eq!(
+            found.remark,
+            " /* the first 3 of 120 keys of id are shown */"
+        );
+        assert!(matches!(&found.shortened[0], Expression::InList { list, .. } if list.len() == 3));
+        assert_eq!(found.shortened[1], range);
+        assert!(findings(&[]).is_none());
+    }
+}

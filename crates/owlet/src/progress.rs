@@ -27,7 +27,21 @@ impl Progress {
         let task = tokio::spawn(async move {
             tokio::time::sleep(PATIENCE).await;
             let mut bars: Vec<ProgressBar> = Vec::new();
+            let mut waiting: Option<ProgressBar> = None;
             loop {
+                match (work.waiting_for(), &waiting) {
+                    (Some(reason), None) => {
+                        let line = shown.add(bar());
+                        line.set_message(format!("waiting for {reason}"));
+                        waiting = Some(line);
+                    }
+                    (Some(_), Some(line)) => line.tick(),
+                    (None, Some(line)) => {
+                        line.finish_and_clear();
+                        waiting = None;
+                    }
+                    (None, None) => {}
+                }
                 let sources = work.sources();
                 for (index, source) in sources.iter().enumerate() {
                     if index == bars.len() {

@@ -8,7 +8,7 @@ use super::build::column;
 use super::evaluate::{EvaluationError, evaluate, selection};
 use super::reading::{Reading, Table, count, read};
 use super::report::Report;
-use super::value::{Value, compare};
+use super::value::{Value, compare_in_order};
 use crate::expression::{CompareOperator, Expression, NullsOrder, SortDirection, SortKey};
 use crate::scan::{Exactness, ScanPlan, ScanRequest};
 
@@ -190,7 +190,7 @@ fn order(keys: &[SortKey], one: &[Value], other: &[Value]) -> Result<Ordering, E
             (true, false) => null_place,
             (false, true) => null_place.reverse(),
             (false, false) => {
-                let found = compare(one, &data_type, other, &data_type)?;
+                let found = compare_in_order(one, &data_type, other, &data_type)?;
                 match key.direction {
                     SortDirection::Ascending => found,
                     SortDirection::Descending => found.reverse(),

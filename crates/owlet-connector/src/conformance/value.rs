@@ -189,8 +189,22 @@ impl Value {
     }
 }
 
-/// Order of two values that are not NULL: text and binary by bytes, floats by their total order, numbers and times
-/// by what they stand for.
+/// Place of two values that are not NULL in an ordering: as [`compare`], but -0.0 comes before 0.0, because an
+/// ordering tells them apart.
+pub fn compare_in_order(
+    left: &Value,
+    left_type: &DataType,
+    right: &Value,
+    right_type: &DataType,
+) -> Result<Ordering, EvaluationError> {
+    match (left, right) {
+        (Value::Float(left), Value::Float(right)) => Ok(left.total_cmp(right)),
+        _ => compare(left, left_type, right, right_type),
+    }
+}
+
+/// Order of two values that are not NULL: text and binary by bytes, floats with both zeros equal and NaN last,
+/// numbers and times by what they stand for.
 pub fn compare(
     left: &Value,
     left_type: &DataType,

@@ -3,6 +3,7 @@
 
 pub mod dynamic_filter;
 pub mod exec;
+pub mod gates;
 pub mod node;
 
 use std::sync::Arc;

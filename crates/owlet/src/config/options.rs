@@ -30,6 +30,10 @@ pub fn postgres(config: &Config, settings: &PostgresSettings) -> PostgresOptions
     });
     options.ca_file = settings.ca_file.as_ref().map(|file| config.path(file));
     options.statement_timeout = settings.statement_timeout.map(|period| period.0);
+    set(
+        &mut options.lock_timeout,
+        settings.lock_timeout.map(|period| period.0),
+    );
     set(&mut options.max_connections, settings.max_connections);
     set(
         &mut options.application_name,

@@ -82,6 +82,8 @@ pub struct PostgresSettings {
     pub ca_file: Option<PathBuf>,
     /// The server cancels statements that run longer, e.g. "5m"; without it the server's own limit holds.
     pub statement_timeout: Option<Period>,
+    /// Longest wait for a table that another session has locked ("30s" without it).
+    pub lock_timeout: Option<Period>,
     /// Connections Owlet opens at most (8 without it).
     pub max_connections: Option<usize>,
     /// Name shown in pg_stat_activity ("owlet" without it).

@@ -1,0 +1,41 @@
+//! The doors of the catalogs that a plan reads ([`owlet_connector::Gate`]). Must never know why a door is closed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::physical_plan::ExecutionPlan;
+use owlet_connector::{Connector, ConnectorError, Place, QueryWork};
+
+use crate::scan::exec::ScanExec;
+
+/// The connectors of a plan that have a gate, once each. In the order of their names, so that two queries never wait
+/// for each other's places.
+pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn Connector>> {
+    let mut found = BTreeMap::new();
+    collect(plan, &mut found);
+    found.into_values().collect()
+}
+
+fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut BTreeMap<String, Arc<dyn Connector>>) {
+    if let Some(exec) = plan.downcast_ref::<ScanExec>()
+        && exec.scan().connector.gate().is_some()
+    {
+        let connector = &exec.scan().connector;
+        found.insert(exec.scan().catalog.clone(), Arc::clone(connector));
+    }
+    for child in plan.children() {
+        collect(child, found);
+    }
+}
+
+/// Waits for a place at each; the query leaves when they are dropped.
+pub async fn enter(
+    connectors: &[Arc<dyn Connector>],
+    work: &QueryWork,
+) -> Result<Vec<Place>, ConnectorError> {
+    let mut places = Vec::with_capacity(connectors.len());
+    for gate in connectors.iter().filter_map(|connector| connector.gate()) {
+        places.push(gate.enter(work).await?);
+    }
+    Ok(places)
+}
