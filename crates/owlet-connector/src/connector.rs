@@ -61,7 +61,7 @@ pub trait Connector: Debug + Send + Sync {
     ///
     /// Anything that could change the source is [`ConnectorError::QueryRefused`] before it is sent; the text is
     /// otherwise the source's to judge. May ask the source for metadata (prepare a statement), never for rows.
-    async fn plan_query(&self, query: &str) -> Result<ScanPlan> {
+    async fn plan_source_query(&self, query: &str) -> Result<ScanPlan> {
         let _ = query;
         Err(ConnectorError::QueryRefused {
             catalog: self.catalog().to_owned(),

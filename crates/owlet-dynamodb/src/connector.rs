@@ -113,7 +113,7 @@ impl Connector for DynamoDbConnector {
         plan_scan(&self.catalog, &table, request, &self.options)
     }
 
-    async fn plan_query(&self, query: &str) -> Result<ScanPlan> {
+    async fn plan_source_query(&self, query: &str) -> Result<ScanPlan> {
         let statement =
             SelectStatement::parse(query).map_err(|message| ConnectorError::QueryRefused {
                 catalog: self.catalog.clone(),

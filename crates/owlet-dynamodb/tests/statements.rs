@@ -20,7 +20,7 @@ async fn run(
     query: &str,
     budget: Budget,
 ) -> Result<(ScanPlan, Vec<Vec<String>>, SourceWork), ConnectorError> {
-    let plan = connector.plan_query(query).await?;
+    let plan = connector.plan_source_query(query).await?;
     let text = serde_json::to_string(&plan).expect("plans serialise");
     let plan: ScanPlan = serde_json::from_str(&text).expect("plans deserialise");
     let recorder = QueryWork::new(budget).recorder(ScanDescription {
@@ -163,7 +163,7 @@ async fn only_reading_statements_are_sent() {
         String::new(),
     ] {
         let error = unreachable
-            .plan_query(&statement)
+            .plan_source_query(&statement)
             .await
             .expect_err("it must be refused");
         assert!(
@@ -190,16 +190,16 @@ async fn policies_and_mistakes_are_told() {
     )
     .expect("valid");
     let error = careful
-        .plan_query(&format!("SELECT * FROM \"{name}\" WHERE sk = 1"))
+        .plan_source_query(&format!("SELECT * FROM \"{name}\" WHERE sk = 1"))
         .await
         .expect_err("it would scan");
     assert!(error.to_string().contains("scan = \"deny\""), "{error}");
     careful
-        .plan_query(&format!("SELECT * FROM \"{name}\" WHERE pk = 'p1'"))
+        .plan_source_query(&format!("SELECT * FROM \"{name}\" WHERE pk = 'p1'"))
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     let error = connector()
-        .plan_query("SELECT * FROM \"no-such-table\"")
+        .plan_source_query("SELECT * FROM \"no-such-table\"")
         .await
         .expect_err("there is no such table");
     assert!(
@@ -207,7 +207,7 @@ async fn policies_and_mistakes_are_told() {
         "{error}"
     );
     let error = connector()
-        .plan_query(&format!("SELECT * FROM \"{name}\".missing"))
+        .plan_source_query(&format!("SELECT * FROM \"{name}\".missing"))
         .await
         .expect_err("there is no such index");
     assert!(error.to_string().contains("by-status"), "{error}");
