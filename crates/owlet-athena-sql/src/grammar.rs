@@ -68,8 +68,7 @@ pub(crate) fn parse_infix(
     precedence: u8,
 ) -> Option<Result<Expr, ParserError>> {
     const DISTINCT: &[Keyword] = &[Keyword::IS, Keyword::DISTINCT, Keyword::FROM];
-    const NOT_DISTINCT: &[Keyword] =
-        &[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
+    const NOT_DISTINCT: &[Keyword] = &[Keyword::IS, Keyword::NOT, Keyword::DISTINCT, Keyword::FROM];
     if !matches!(&parser.peek_token_ref().token, Token::Word(word) if word.keyword == Keyword::IS) {
         return None;
     }

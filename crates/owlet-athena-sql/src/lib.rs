@@ -29,6 +29,7 @@ pub use functions::type_names::sql_name;
 pub use names::{display_name, display_names};
 pub use parameters::{ParameterUse, bind_parameters};
 pub use passes::files::{FILE_CATALOG, FILE_SCHEMA};
+pub use passes::passthrough::PASSTHROUGH_SCHEMA;
 pub use patterns::NamePattern;
 pub use session::{extend_state, session_config};
 pub use statement::{

@@ -15,12 +15,13 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use indexmap::IndexMap;
-use owlet_athena_sql::{FILE_CATALOG, FILE_SCHEMA};
+use owlet_athena_sql::{FILE_CATALOG, FILE_SCHEMA, PASSTHROUGH_SCHEMA};
 use owlet_connector::{ColumnMetadata, ConnectorError, Expression, TableKind, TableMetadata};
 use owlet_object::ObjectOptions;
 
 use crate::engine::Source;
 use crate::information_schema;
+use crate::passthrough::SourceQuery;
 
 /// Catalog of names that give neither catalog nor a schema the engine can place.
 pub const NO_CATALOG: &str = "owlet";
@@ -210,6 +211,11 @@ impl QuerySchema {
         schema: &str,
         table: &str,
     ) -> Result<Option<Arc<dyn TableProvider>>, ResolveError> {
+        if schema == PASSTHROUGH_SCHEMA {
+            let connector = source.connector();
+            let plan = connector.plan_native_query(table).await?;
+            return Ok(Some(Arc::new(SourceQuery::new(catalog, connector, plan))));
+        }
         if schema == information_schema::SCHEMA {
             return Ok(information_schema::table(catalog, source, table));
         }

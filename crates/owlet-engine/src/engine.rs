@@ -11,7 +11,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::sql::parser::Statement;
 use indexmap::IndexMap;
-use owlet_athena_sql::{ExplainFormat, ExplainMode, ExplainType, ParsedStatement, StatementKind};
+use owlet_athena_sql::{
+    ExplainFormat, ExplainMode, ExplainType, PASSTHROUGH_SCHEMA, ParsedStatement, StatementKind,
+};
 use owlet_connector::{Budget, Connector, TableMetadata, TableSummary};
 use owlet_object::ObjectConnector;
 use owlet_remote_sql::SqlConnector;
@@ -353,6 +355,9 @@ impl Engine {
         else {
             return mapped;
         };
+        if let Some((catalog, _)) = name.split_once(&format!(".{PASSTHROUGH_SCHEMA}.")) {
+            return self.known(catalog).err().unwrap_or(mapped);
+        }
         self.table_not_found(name.trim_start_matches(&format!("{NO_CATALOG}.default.")))
     }
 

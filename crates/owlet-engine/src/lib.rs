@@ -10,6 +10,7 @@ pub mod error;
 pub mod explain;
 mod file_work;
 mod information_schema;
+mod passthrough;
 pub mod pushdown;
 pub mod query;
 mod rows;

@@ -14,6 +14,7 @@ pub(crate) mod likes;
 mod limits;
 mod literals;
 mod membership;
+pub(crate) mod passthrough;
 mod placeholders;
 pub(crate) mod relations;
 pub(crate) mod select_names;
@@ -21,6 +22,7 @@ pub(crate) mod select_names;
 /// Runs all passes in the order they need, and reports which parameters the statement uses.
 pub(crate) fn apply(statement: &mut Statement) -> Result<ParameterUse, SqlError> {
     files::apply(statement);
+    passthrough::apply(statement)?;
     literals::apply(statement)?;
     limits::apply(statement)?;
     // Names come from the select list as written, so before expressions change.

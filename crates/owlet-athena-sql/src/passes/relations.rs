@@ -57,10 +57,6 @@ impl VisitorMut for Relations {
                 with_ordinality: true,
                 ..
             } => ("WITH ORDINALITY goes with UNNEST only", ""),
-            TableFactor::TableFunction { .. } => (
-                "TABLE(function(…)) is not offered yet",
-                "query the source's tables; Owlet pushes the work down",
-            ),
             TableFactor::Derived {
                 lateral: true,
                 subquery,

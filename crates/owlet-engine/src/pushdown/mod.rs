@@ -19,6 +19,7 @@ use futures::future::BoxFuture;
 
 use crate::catalogs::SourceTable;
 use crate::engine::Source;
+use crate::passthrough::SourceQuery;
 use crate::pushdown::candidate::Candidate;
 use crate::pushdown::estimate::estimate;
 use crate::pushdown::hints::{Hints, OrderHint, columns_used, key_column, passed_through};
@@ -60,6 +61,9 @@ impl PushdownPlanner {
         async move {
             match plan {
                 LogicalPlan::TableScan(scan) => {
+                    if let Some(query) = SourceQuery::of(&scan) {
+                        return Ok(Rewritten::Local(query.read(&scan)?));
+                    }
                     match SourceTable::of(&scan).map(|table| table.source.clone()) {
                         Some(Source::Sql(connector)) => self.sql_table(&scan, &connector).await,
                         Some(Source::Table(_)) => {
