@@ -3,7 +3,7 @@
 //!
 //! From below: [`number`] and [`shape`] know values, [`decode`] turns response text into arrays, [`transport`]
 //! sends signed requests, [`catalog`] finds and infers tables, [`plan`] chooses access paths as plain data, [`read`]
-//! runs them, [`connector`] is the contract's face. This crate must never know DataFusion, SQL text or another source.
+//! runs them, [`connector`] is the contract's face; [`export`] reads exported tables by the same decoder. This crate must never know DataFusion, SQL text or another source.
 
 mod catalog;
 mod connector;
@@ -11,6 +11,7 @@ mod cursor;
 mod decode;
 mod description;
 pub mod docs;
+mod export;
 mod infer;
 mod number;
 mod options;
@@ -23,5 +24,6 @@ mod transport;
 mod value;
 
 pub use connector::DynamoDbConnector;
+pub use export::DynamoDbExportConnector;
 pub use infer::{AttributeEvidence, InferenceReport, SchemaOverrides};
 pub use options::{Consistency, DynamoDbOptions, NumberPolicy, OnTypeMismatch, ScanPolicy};

@@ -169,6 +169,13 @@ impl ItemDecoder {
             .map_err(|error| ConnectorError::Internal(error.to_string()))
     }
 
+    /// Decodes one item that stands for itself.
+    pub(crate) fn decode_item(&mut self, item: &str) -> Result<(), Rejection> {
+        let mut cursor = Cursor::new(item);
+        self.item(&mut cursor)?;
+        Ok(cursor.expect_end()?)
+    }
+
     #[inline]
     fn item(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Rejection> {
         cursor.peek();

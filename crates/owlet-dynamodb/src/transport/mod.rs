@@ -19,7 +19,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::credentials::Identity;
+pub(crate) use self::credentials::Identity;
 use self::failure::{Failure, classify};
 pub(crate) use self::pace::backoff;
 use self::pace::{Brake, CapacityBucket};
