@@ -213,7 +213,7 @@ impl QuerySchema {
     ) -> Result<Option<Arc<dyn TableProvider>>, ResolveError> {
         if schema == PASSTHROUGH_SCHEMA {
             let connector = source.connector();
-            let plan = connector.plan_native_query(table).await?;
+            let plan = connector.plan_source_query(table).await?;
             return Ok(Some(Arc::new(SourceQuery::new(catalog, connector, plan))));
         }
         if schema == information_schema::SCHEMA {
