@@ -1,1 +1,28 @@
-//! MySQL and MariaDB as a source.
+//! MySQL and MariaDB connector: metadata from `information_schema`, rows by the binary protocol decoded into Arrow,
+//! ranges of the primary key read in parallel in one snapshot, always read-only.
+//!
+//! The way of a scan: [`connector`] plans it from [`catalog`] metadata and the dialect's SQL, [`scan`] runs one
+//! split over a pooled [`session`], [`decode`] turns its values into batches. This crate must never know the
+//! engine, other sources or a front door.
+
+mod cache;
+mod catalog;
+mod connector;
+mod decode;
+mod dialect;
+mod failure;
+mod health;
+
+mod options;
+mod plan;
+mod pool;
+mod request;
+mod scan;
+mod session;
+
+mod tls;
+mod types;
+
+pub use connector::MysqlConnector;
+pub use options::{MysqlOptions, SnapshotPolicy, SslMode, TinyIntPolicy, ZeroDatePolicy};
+pub use types::{TypeRow, type_table};

@@ -2,13 +2,23 @@
 
 use std::fmt::Debug;
 
-use owlet_connector::{ColumnMetadata, Literal};
+use arrow_schema::DataType;
+use owlet_connector::{ColumnMetadata, Literal, NullsOrder, SortDirection};
 
 use crate::dialect::Refusal;
 use crate::fragment::Fragment;
 use crate::relation::{JoinKind, RemoteTable};
 use crate::rule::Rule;
 use crate::select::Select;
+
+/// Whether a sort key can be NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nullability {
+    /// It never is.
+    NeverNull,
+    /// It may be.
+    MayBeNull,
+}
 
 /// A dialect's spelling and its exactness table.
 pub(crate) trait Flavor: Debug + Send + Sync {
@@ -35,6 +45,33 @@ pub(crate) trait Flavor: Debug + Send + Sync {
     /// What limits text computations on this source as a whole, e.g. its encoding.
     fn text_refusal(&self) -> Option<String> {
         None
+    }
+
+    /// Whether a value of this type, passed through from this column if there is one, may be longer than what the
+    /// source compares when it sorts.
+    fn may_be_long(&self, _data_type: &DataType, _origin: Option<&ColumnMetadata>) -> bool {
+        false
+    }
+
+    /// The terms of `ORDER BY` for one key. Where a value cannot be NULL the place of NULLs says nothing, and the
+    /// default place lets the source use an index.
+    fn order_terms(
+        &self,
+        key: &str,
+        direction: SortDirection,
+        nulls: NullsOrder,
+        nullability: Nullability,
+    ) -> Vec<String> {
+        let direction = match direction {
+            SortDirection::Ascending => "ASC",
+            SortDirection::Descending => "DESC",
+        };
+        let place = match (nullability, nulls) {
+            (Nullability::NeverNull, _) => "",
+            (Nullability::MayBeNull, NullsOrder::First) => " NULLS FIRST",
+            (Nullability::MayBeNull, NullsOrder::Last) => " NULLS LAST",
+        };
+        vec![format!("{key} {direction}{place}")]
     }
 
     /// A second key that orders values the source holds equal but the engine does not.

@@ -36,6 +36,8 @@ pub(crate) struct Fragment {
     pub unbounded_scale: bool,
     /// For a decimal: the precision and scale its value really needs, where that is less than its type's.
     pub digits: Option<(u8, i8)>,
+    /// For text and bytes: it may be longer than what the source compares when it sorts.
+    pub unbounded_length: bool,
 }
 
 /// The source's own form of a column whose canonical form is a conversion to text.
@@ -56,6 +58,10 @@ pub(crate) enum NativeKind {
     BlankPadded,
     /// ISO text of a timestamp in one of several spellings, all of which begin with the date.
     IsoTimestamp,
+    /// Text under a collation that may hold different texts equal, but never equal ones different.
+    Collated,
+    /// A number without sign: comparisons are by value, whatever the other side.
+    Unsigned,
 }
 
 /// What a source would compare a text by when told nothing.
@@ -86,6 +92,7 @@ impl Fragment {
             small_whole: false,
             unbounded_scale: false,
             digits: None,
+            unbounded_length: false,
         }
     }
 

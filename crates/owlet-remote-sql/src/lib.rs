@@ -16,6 +16,7 @@ mod flavor;
 mod fragment;
 mod join;
 mod limits;
+pub mod mysql;
 mod pattern;
 pub mod postgres;
 mod prefilter;

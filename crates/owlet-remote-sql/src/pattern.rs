@@ -44,6 +44,11 @@ pub(crate) fn parse_pattern(pattern: &str, escape: char) -> Option<Vec<PatternPa
 
 /// Spells parts as a `LIKE` pattern with backslash as the escape character.
 pub(crate) fn to_like(parts: &[PatternPart]) -> String {
+    to_like_escaped(parts, '\\')
+}
+
+/// Spells parts as a `LIKE` pattern with this escape character.
+pub(crate) fn to_like_escaped(parts: &[PatternPart], escape: char) -> String {
     let mut pattern = String::new();
     for part in parts {
         match part {
@@ -51,8 +56,8 @@ pub(crate) fn to_like(parts: &[PatternPart]) -> String {
             PatternPart::AnyText => pattern.push('%'),
             PatternPart::Text(text) => {
                 for character in text.chars() {
-                    if matches!(character, '\\' | '%' | '_') {
-                        pattern.push('\\');
+                    if character == escape || matches!(character, '%' | '_') {
+                        pattern.push(escape);
                     }
                     pattern.push(character);
                 }

@@ -3,11 +3,11 @@
 
 use std::cell::Cell;
 
-use owlet_connector::{ColumnMetadata, Expression, NullsOrder, SortDirection, SortKey};
+use owlet_connector::{ColumnMetadata, Expression, SortKey};
 
 use crate::class::{TypeClass, comparable};
 use crate::dialect::{Refusal, RemoteQuery};
-use crate::flavor::Flavor;
+use crate::flavor::{Flavor, Nullability};
 use crate::fragment::{Fragment, TextCollation};
 use crate::join::render_join;
 use crate::limits::{MAXIMUM_MEMBERS, check_expression_depth, check_relation_depth, check_size};
@@ -37,7 +37,7 @@ pub(crate) fn check_operator(flavor: &dyn Flavor, relation: &Relation) -> Result
         .into_iter()
         .map(|input| {
             let alias = renderer.next_alias();
-            let items = placeholder_items(&alias, &input.columns(), &input.tables());
+            let items = placeholder_items(flavor, &alias, &input.columns(), &input.tables());
             Select::new(format!("input AS {alias}"), items)
         })
         .collect();
@@ -51,11 +51,12 @@ pub(crate) fn check_expression(
     input: &[OutputColumn],
 ) -> Result<(), Refusal> {
     check_expression_depth(expression)?;
-    let items = placeholder_items("t0", input, &[]);
+    let items = placeholder_items(flavor, "t0", input, &[]);
     translate(flavor, expression, &items).map(|_| ())
 }
 
 fn placeholder_items(
+    flavor: &dyn Flavor,
     alias: &str,
     columns: &[OutputColumn],
     tables: &[&RemoteTable],
@@ -74,6 +75,7 @@ fn placeholder_items(
                     .origin
                     .as_ref()
                     .map_or(TextCollation::Neutral, origin_collation),
+                unbounded_length: flavor.may_be_long(&column.data_type, column.origin.as_ref()),
                 simple: true,
                 ..Fragment::computed(
                     format!("{alias}.c{position}"),
@@ -250,23 +252,16 @@ impl<'a> Renderer<'a> {
                 &data_type,
                 Detail::None,
             )?;
-            let direction = match key.direction {
-                SortDirection::Ascending => "ASC",
-                SortDirection::Descending => "DESC",
-            };
-            let nulls = match key.nulls {
-                NullsOrder::First => "NULLS FIRST",
-                NullsOrder::Last => "NULLS LAST",
-            };
-            // Without NULLs their place says nothing, and the default place lets the source use an index.
-            let place = if nullable {
-                format!(" {nulls}")
+            let nullability = if nullable {
+                Nullability::MayBeNull
             } else {
-                String::new()
+                Nullability::NeverNull
             };
-            terms.push(format!("{sql} {direction}{place}"));
-            if let Some(tie_breaker) = tie_breaker {
-                terms.push(format!("{tie_breaker} {direction}{place}"));
+            for term in std::iter::once(sql).chain(tie_breaker) {
+                terms.extend(
+                    self.flavor
+                        .order_terms(&term, key.direction, key.nulls, nullability),
+                );
             }
         }
         add_guards_of(&mut select, keys.iter().map(|key| &key.expression));

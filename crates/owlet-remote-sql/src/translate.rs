@@ -363,8 +363,20 @@ fn value(
     };
     Ok(Fragment {
         unbounded_scale: operands.iter().any(|operand| operand.unbounded_scale),
+        unbounded_length: lengthens(construct)
+            || operands.iter().any(|operand| operand.unbounded_length),
         ..Fragment::computed(sql, data_type.clone(), label)
     })
+}
+
+/// The result may be longer than each operand.
+fn lengthens(construct: Construct) -> bool {
+    matches!(
+        construct,
+        Construct::Arithmetic(ArithmeticOperator::Concatenate)
+            | Construct::Function("concat")
+            | Construct::Function("replace")
+    )
 }
 
 /// Equality, concatenation and NULL tests are the same in every encoding; ordering and characters are not.

@@ -243,7 +243,7 @@ fn native_operand(operand: &Fragment, kind: NativeKind) -> Result<Option<String>
     let target = match kind {
         NativeKind::Uuid => "uuid",
         NativeKind::BlankPadded => "bpchar",
-        NativeKind::IsoTimestamp => return Ok(None),
+        NativeKind::IsoTimestamp | NativeKind::Collated | NativeKind::Unsigned => return Ok(None),
     };
     Ok(match &literal.value {
         LiteralValue::Null => Some(format!("NULL::{target}")),
@@ -257,7 +257,7 @@ fn native_operand(operand: &Fragment, kind: NativeKind) -> Result<Option<String>
 /// Whether a constant can equal a canonical text at all; others are compared as text.
 fn is_canonical(text: &str, kind: NativeKind) -> bool {
     match kind {
-        NativeKind::IsoTimestamp => false,
+        NativeKind::IsoTimestamp | NativeKind::Collated | NativeKind::Unsigned => false,
         NativeKind::BlankPadded => !text.ends_with(' '),
         NativeKind::Uuid => {
             let hyphens = [8, 13, 18, 23];

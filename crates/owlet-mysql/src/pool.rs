@@ -1,0 +1,214 @@
+//! The bounded pool of one catalog: waiting, reuse, and who holds what. Must never know SQL.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use owlet_connector::ConnectorError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::options::Settings;
+use crate::session::Session;
+
+/// An idle connection older than this is closed rather than reused: firewalls forget silent connections.
+const LONGEST_IDLE: Duration = Duration::from_secs(240);
+/// How long all connections may stand still (held by readers that do not read) before a waiter gives up.
+const LONGEST_STANDSTILL: Duration = Duration::from_secs(30);
+/// How often a waiter looks for a standstill.
+const STANDSTILL_TICK: Duration = Duration::from_secs(1);
+
+/// Lends connections, at most `max_connections` at a time.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    settings: Arc<Settings>,
+    idle: Mutex<Vec<Session>>,
+    places: Arc<Semaphore>,
+    /// Leases that are waiting for the server, not for their reader.
+    busy: Arc<AtomicUsize>,
+}
+
+/// A borrowed connection. Dropped without [`Lease::release`], it is closed, and its statement cancelled.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pool: Arc<Pool>,
+    session: Option<Session>,
+    running: Running,
+    parked: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Whether the server may be working for a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Running {
+    Nothing,
+    Statement,
+}
+
+impl Pool {
+    pub(crate) fn new(settings: Arc<Settings>) -> Arc<Self> {
+        let places = settings.options.max_connections;
+        Arc::new(Self {
+            settings,
+            idle: Mutex::new(Vec::new()),
+            places: Arc::new(Semaphore::new(places)),
+            busy: Arc::new(AtomicUsize::new(0)),
+        })
+    }
+
+    /// A connection, idle or new.
+    pub(crate) async fn acquire(self: &Arc<Self>) -> Result<Lease, ConnectorError> {
+        let place = self.place().await?;
+        let session = match self.take_idle() {
+            Some(session) => session,
+            None => Session::connect(Arc::clone(&self.settings)).await?,
+        };
+        Ok(self.lease(session, place))
+    }
+
+    /// A connection that was never used: for a second try after an idle one turned out to be dead.
+    pub(crate) async fn acquire_fresh(self: &Arc<Self>) -> Result<Lease, ConnectorError> {
+        let place = self.place().await?;
+        lock(&self.idle).drain(..).for_each(Session::discard);
+        let session = Session::connect(Arc::clone(&self.settings)).await?;
+        Ok(self.lease(session, place))
+    }
+
+    /// A connection if one of the places is free at this moment.
+    pub(crate) async fn try_acquire(self: &Arc<Self>) -> Result<Option<Lease>, ConnectorError> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return Ok(None);
+        };
+        let session = match self.take_idle() {
+            Some(session) => session,
+            None => Session::connect(Arc::clone(&self.settings)).await?,
+        };
+        Ok(Some(self.lease(session, place)))
+    }
+
+    fn lease(self: &Arc<Self>, session: Session, place: OwnedSemaphorePermit) -> Lease {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Lease {
+            pool: Arc::clone(self),
+            session: Some(session),
+            running: Running::Nothing,
+            parked: false,
+            _place: place,
+        }
+    }
+
+    fn take_idle(&self) -> Option<Session> {
+        let mut idle = lock(&self.idle);
+        while let Some(session) = idle.pop() {
+            if !session.is_closed() && session.idle_since.elapsed() < LONGEST_IDLE {
+                return Some(session);
+            }
+            session.discard();
+        }
+        None
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, ConnectorError> {
+        let acquire = Arc::clone(&self.places).acquire_owned();
+        tokio::pin!(acquire);
+        let mut standstill = Duration::ZERO;
+        loop {
+            match tokio::time::timeout(STANDSTILL_TICK, &mut acquire).await {
+                Ok(place) => {
+                    return place
+                        .map_err(|_| ConnectorError::Internal("the pool is closed".to_owned()));
+                }
+                Err(_) if self.busy.load(Ordering::Relaxed) == 0 => standstill += STANDSTILL_TICK,
+                Err(_) => standstill = Duration::ZERO,
+            }
+            if standstill >= LONGEST_STANDSTILL {
+                return Err(ConnectorError::Timeout {
+                    catalog: self.settings.catalog.clone(),
+                    message: format!(
+                        "all {} connections are held by scans whose rows nobody reads (a query that reads more \
+                         tables at the same time than there are connections, or a slow reader)",
+                        self.settings.options.max_connections
+                    ),
+                    hint: "raise max_connections of the catalog".to_owned(),
+                });
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// The connection.
+    pub(crate) fn session(&self) -> Result<&Session, ConnectorError> {
+        self.session
+            .as_ref()
+            .ok_or_else(|| ConnectorError::Internal("a released connection was used".to_owned()))
+    }
+
+    /// The connection, to work on.
+    pub(crate) fn session_mut(&mut self) -> Result<&mut Session, ConnectorError> {
+        self.session
+            .as_mut()
+            .ok_or_else(|| ConnectorError::Internal("a released connection was used".to_owned()))
+    }
+
+    /// From now on the server may be working: dropping the lease must cancel.
+    pub(crate) fn statement_started(&mut self) {
+        self.running = Running::Statement;
+    }
+
+    /// The server has finished; dropping the lease need not cancel.
+    pub(crate) fn statement_finished(&mut self) {
+        self.running = Running::Nothing;
+    }
+
+    /// The reader has rows and has not asked for more.
+    pub(crate) fn park(&mut self) {
+        if !self.parked {
+            self.parked = true;
+            self.pool.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The reader asked for more.
+    pub(crate) fn unpark(&mut self) {
+        if self.parked {
+            self.parked = false;
+            self.pool.busy.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives a connection in good order back for reuse.
+    pub(crate) fn release(mut self) {
+        if let Some(mut session) = self.session.take()
+            && !session.is_closed()
+        {
+            session.idle_since = std::time::Instant::now();
+            lock(&self.pool.idle).push(session);
+        }
+    }
+
+    /// Cancels the running statement and waits until the request is sent.
+    pub(crate) async fn cancel(mut self) {
+        if let Some(session) = self.session.take() {
+            session.cancel().await;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.parked {
+            self.pool.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+        let Some(session) = self.session.take() else {
+            return;
+        };
+        match self.running {
+            Running::Statement => session.cancel_in_background(),
+            Running::Nothing => session.discard(),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
