@@ -94,7 +94,7 @@ one, files can still be queried by path: owlet query \"SELECT * FROM 'data/*.par
 
   [engine]                      memory_limit = \"512MB\", spill_dir, target_partitions,
                                 default_catalog, default_schema
-  [catalog.NAME]                connector = \"postgres\", \"sqlite\", \"dynamodb\" or \"object\"
+  [catalog.NAME]                connector = \"postgres\", \"mysql\", \"sqlite\", \"dynamodb\" or \"object\"
 
 Text values may hold ${NAME}, ${NAME:-default} and ${file:path}; $${ is a plain ${. They are replaced once, after
 the file is parsed. Relative paths are relative to the file. Unknown keys are errors.

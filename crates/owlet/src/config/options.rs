@@ -2,6 +2,7 @@
 //! Must never build a connector.
 
 use owlet_dynamodb::DynamoDbOptions;
+use owlet_mysql::{MysqlOptions, SnapshotPolicy, TinyIntPolicy, ZeroDatePolicy};
 use owlet_object::{CsvOptions, ObjectOptions, TableOptions};
 use owlet_postgres::{PostgresOptions, UnrepresentablePolicy};
 use owlet_sqlite::SqliteOptions;
@@ -9,8 +10,9 @@ use owlet_sqlite::SqliteOptions;
 use super::Config;
 use super::secret::Secret;
 use super::settings::{
-    Consistency, CsvSettings, DynamoDbSettings, Infinity, Numbers, ObjectSettings, OnTypeMismatch,
-    PostgresSettings, ScanPolicy, SqliteSettings, SslMode,
+    Consistency, CsvSettings, DynamoDbSettings, Infinity, MysqlSettings, Numbers, ObjectSettings,
+    OnTypeMismatch, PostgresSettings, ScanPolicy, Snapshot, SqliteSettings, SslMode, TinyInt,
+    ZeroDates,
 };
 
 /// Options of a PostgreSQL catalog.
@@ -55,6 +57,54 @@ pub fn postgres(config: &Config, settings: &PostgresSettings) -> PostgresOptions
     });
     set(&mut options.infinity, infinity);
     set(&mut options.search_path, settings.search_path.clone());
+    options
+}
+
+/// Options of a MySQL catalog.
+pub fn mysql(config: &Config, settings: &MysqlSettings) -> MysqlOptions {
+    let mut options = MysqlOptions::new(settings.url.expose());
+    options.password = exposed(&settings.password);
+    options.password_file = settings
+        .password_file
+        .as_ref()
+        .map(|file| config.path(file));
+    options.sslmode = settings.sslmode.map(|mode| match mode {
+        SslMode::Disable => owlet_mysql::SslMode::Disable,
+        SslMode::Prefer => owlet_mysql::SslMode::Prefer,
+        SslMode::Require => owlet_mysql::SslMode::Require,
+        SslMode::VerifyCa => owlet_mysql::SslMode::VerifyCa,
+        SslMode::VerifyFull => owlet_mysql::SslMode::VerifyFull,
+    });
+    options.ca_file = settings.ca_file.as_ref().map(|file| config.path(file));
+    options.statement_timeout = settings.statement_timeout.map(|period| period.0);
+    set(&mut options.max_connections, settings.max_connections);
+    set(
+        &mut options.application_name,
+        settings.application_name.clone(),
+    );
+    set(
+        &mut options.connect_timeout,
+        settings.connect_timeout.map(|period| period.0),
+    );
+    set(
+        &mut options.metadata_ttl,
+        settings.metadata_ttl.map(|period| period.0),
+    );
+    let zero_dates = settings.zero_dates.map(|policy| match policy {
+        ZeroDates::Error => ZeroDatePolicy::Error,
+        ZeroDates::Null => ZeroDatePolicy::Null,
+    });
+    set(&mut options.zero_dates, zero_dates);
+    let tinyint1 = settings.tinyint1.map(|policy| match policy {
+        TinyInt::Boolean => TinyIntPolicy::Boolean,
+        TinyInt::Integer => TinyIntPolicy::Integer,
+    });
+    set(&mut options.tinyint1, tinyint1);
+    let snapshot = settings.snapshot.map(|policy| match policy {
+        Snapshot::Exact => SnapshotPolicy::Exact,
+        Snapshot::PerConnection => SnapshotPolicy::PerConnection,
+    });
+    set(&mut options.snapshot, snapshot);
     options
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use owlet_connector::ConnectorError;
 use owlet_dynamodb::DynamoDbConnector;
 use owlet_engine::{Engine, EngineConfig, EngineError, Source};
+use owlet_mysql::MysqlConnector;
 use owlet_object::ObjectConnector;
 use owlet_postgres::PostgresConnector;
 use owlet_sqlite::SqliteConnector;
@@ -37,6 +38,10 @@ fn source(config: &Config, catalog: &Catalog) -> Result<Source, ConnectorError> 
         CatalogSettings::Postgres(settings) => Source::Sql(Arc::new(PostgresConnector::new(
             name,
             options::postgres(config, settings),
+        )?)),
+        CatalogSettings::Mysql(settings) => Source::Sql(Arc::new(MysqlConnector::new(
+            name,
+            options::mysql(config, settings),
         )?)),
         CatalogSettings::Sqlite(settings) => Source::Sql(Arc::new(SqliteConnector::new(
             name,

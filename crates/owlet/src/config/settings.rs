@@ -57,6 +57,8 @@ pub struct EngineSettings {
 pub enum CatalogSettings {
     /// `"postgres"`.
     Postgres(PostgresSettings),
+    /// `"mysql"`.
+    Mysql(MysqlSettings),
     /// `"sqlite"`.
     Sqlite(SqliteSettings),
     /// `"dynamodb"`.
@@ -127,6 +129,69 @@ pub enum Infinity {
     Null,
     /// They become the nearest value that fits.
     Clamp,
+}
+
+/// A MySQL or MariaDB server; its databases are the schemas.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MysqlSettings {
+    /// Where and as whom: mysql://user:password@host:port/database, also with ?sslmode=… and sslrootcert=….
+    pub url: Secret,
+    /// The password, where it is not part of the URL, e.g. "${file:/run/secrets/mysql}". Wins over password_file,
+    /// the URL and MYSQL_PWD.
+    pub password: Option<Secret>,
+    /// File whose first line is the password; read again for every connection, so a rotated secret is found.
+    pub password_file: Option<PathBuf>,
+    /// TLS. Without it the URL's, else verify-full, or prefer for this machine.
+    pub sslmode: Option<SslMode>,
+    /// File with the certificate authorities to trust, in PEM form; without it the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The server stops statements that run longer, e.g. "5m"; without it the server's own limit holds.
+    pub statement_timeout: Option<Period>,
+    /// Connections Owlet opens at most (8 without it).
+    pub max_connections: Option<usize>,
+    /// Name told to the server as program_name ("owlet" without it).
+    pub application_name: Option<String>,
+    /// Time to establish a connection ("10s" without it).
+    pub connect_timeout: Option<Period>,
+    /// How long table metadata may be reused ("60s" without it).
+    pub metadata_ttl: Option<Period>,
+    /// What becomes of zero and partial dates and of times that are no time of day: an error without it.
+    pub zero_dates: Option<ZeroDates>,
+    /// What TINYINT(1) is: a boolean without it.
+    pub tinyint1: Option<TinyInt>,
+    /// What the parts of a table read over several connections agree on: one snapshot without it.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// What becomes of zero and partial dates and of times that are no time of day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ZeroDates {
+    /// The query fails and names the column.
+    Error,
+    /// They become NULL; the work report says how many.
+    Null,
+}
+
+/// What TINYINT(1) is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TinyInt {
+    /// A boolean: every number but 0 is true.
+    Boolean,
+    /// A number.
+    Integer,
+}
+
+/// What the parts of a table read over several connections agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Snapshot {
+    /// One snapshot; where it cannot be proved, one connection reads all parts.
+    Exact,
+    /// Each connection has a snapshot of its own, taken at almost the same time.
+    PerConnection,
 }
 
 /// An SQLite database file; its only schema is main.
@@ -309,9 +374,9 @@ pub struct CsvSettings {
 }
 
 /// Connector words of later versions, so that their users get a better answer than "unknown".
-const LATER_CONNECTORS: [&str; 3] = ["mysql", "lambda", "glue"];
+const LATER_CONNECTORS: [&str; 2] = ["lambda", "glue"];
 
-const CONNECTORS: [&str; 4] = ["postgres", "sqlite", "dynamodb", "object"];
+const CONNECTORS: [&str; 5] = ["postgres", "mysql", "sqlite", "dynamodb", "object"];
 
 /// Reads an interpolated document; every problem found is listed.
 pub fn resolve(document: Document<'_>) -> Result<Config, ConfigError> {
@@ -402,6 +467,7 @@ fn resolve_catalog(places: &Places, entry: Entry<'_>) -> Result<CatalogSettings,
         "postgres" => places
             .read(&table_name, value)
             .map(CatalogSettings::Postgres),
+        "mysql" => places.read(&table_name, value).map(CatalogSettings::Mysql),
         "sqlite" => places.read(&table_name, value).map(CatalogSettings::Sqlite),
         "dynamodb" => places
             .read(&table_name, value)
@@ -452,6 +518,7 @@ pub fn json_schema() -> serde_json::Value {
         .into_generator();
     let catalogs: Vec<serde_json::Value> = [
         ("postgres", generator.root_schema_for::<PostgresSettings>()),
+        ("mysql", generator.root_schema_for::<MysqlSettings>()),
         ("sqlite", generator.root_schema_for::<SqliteSettings>()),
         ("dynamodb", generator.root_schema_for::<DynamoDbSettings>()),
         ("object", generator.root_schema_for::<ObjectSettings>()),
