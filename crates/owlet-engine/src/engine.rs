@@ -26,7 +26,7 @@ use crate::query::{PlannedQuery, QueryOptions, Work};
 use crate::rows::TextRows;
 use crate::scan::QueryRun;
 use crate::scan::node::{RemoteScan, RemoteScanPlanner};
-use crate::{duplicate_names, session, yielding};
+use crate::{duplicate_names, session, unique_names, yielding};
 
 /// The catalog that names without one belong to when several are configured and one has this name.
 const ATHENA_DEFAULT_CATALOG: &str = "awsdatacatalog";
@@ -316,6 +316,14 @@ impl Engine {
         let mut physical = physical_plan(&checked, &state, &work)
             .await
             .map_err(failed)?;
+        if duplicate_names::endanger_join_filters(&physical)
+            && let Some(renamed) = unique_names::apply(&checked)
+        {
+            work = Work::new(options.budget.clone());
+            physical = physical_plan(&renamed, &state, &work)
+                .await
+                .map_err(failed)?;
+        }
         if duplicate_names::endanger_join_filters(&physical) {
             state
                 .config_mut()

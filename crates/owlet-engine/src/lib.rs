@@ -18,6 +18,7 @@ pub mod scan;
 mod session;
 mod statements;
 pub mod type_names;
+mod unique_names;
 mod yielding;
 
 pub use engine::{CatalogInfo, Engine, EngineBuilder, EngineConfig, Source, TableName};

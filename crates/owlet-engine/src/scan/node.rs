@@ -66,6 +66,14 @@ impl RemoteScan {
         }
     }
 
+    /// The same scan with other column names.
+    pub fn with_schema(&self, schema: DFSchemaRef) -> Self {
+        Self {
+            schema,
+            ..Self::new(self.scan.as_ref().clone(), Arc::clone(&self.schema))
+        }
+    }
+
     /// As a plan.
     pub fn into_plan(self) -> LogicalPlan {
         LogicalPlan::Extension(Extension {
