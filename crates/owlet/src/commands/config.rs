@@ -33,6 +33,7 @@ fn show(context: &Context) -> Result<String> {
     for catalog in &config.catalogs {
         let settings = match &catalog.settings {
             CatalogSettings::Postgres(settings) => format!("{settings:?}"),
+            CatalogSettings::Mysql(settings) => format!("{settings:?}"),
             CatalogSettings::Sqlite(settings) => format!("{settings:?}"),
             CatalogSettings::DynamoDb(settings) => format!("{settings:?}"),
             CatalogSettings::Object(settings) => format!("{settings:?}"),
