@@ -28,5 +28,7 @@ pub use literal::{Literal, LiteralValue};
 pub use metadata::{
     Collation, ColumnMetadata, ColumnStatistics, RowCount, TableKind, TableMetadata, TableSummary,
 };
-pub use scan::{CostEstimate, Exactness, ScanContext, ScanPlan, ScanRequest, Split};
+pub use scan::{
+    Alternative, CostEstimate, Exactness, Money, ScanContext, ScanPlan, ScanRequest, Split,
+};
 pub use work::{Budget, QueryWork, ScanDescription, SourceWork, WorkRecorder, WorkReport};

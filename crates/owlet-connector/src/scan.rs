@@ -92,6 +92,39 @@ pub struct CostEstimate {
     pub rcu: Option<f64>,
     /// Requests.
     pub requests: Option<f64>,
+    /// What the source's owner is billed for it; `None` when it is not billed by use, or no price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub money: Option<Money>,
+    /// Share of the capacity provisioned for the table that it takes while it runs, 1 for all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_share: Option<f64>,
+    /// Expected duration, rate limits included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Other access paths and why they were not taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Alternative>,
+}
+
+/// An amount of money.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Money {
+    /// How much; usually far below one.
+    pub amount: f64,
+    /// ISO 4217, e.g. `USD`.
+    pub currency: String,
+}
+
+/// An access path that was not taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// In a word or two, like [`ScanPlan::access`].
+    pub access: String,
+    /// Estimated DynamoDB read capacity units; `None` when it cannot give the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rcu: Option<f64>,
+    /// Why it lost.
+    pub reason: String,
 }
 
 /// What a split needs at run time.

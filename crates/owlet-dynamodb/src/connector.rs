@@ -11,12 +11,14 @@ use owlet_connector::{
 };
 
 use crate::catalog::TableCatalog;
+use crate::catalog::learned::{self, Learner};
 use crate::infer::InferenceReport;
 use crate::options::DynamoDbOptions;
 use crate::partiql::SelectStatement;
+use crate::plan::preflight::Circumstances;
 use crate::plan::{plan_scan, plan_statement};
 use crate::read;
-use crate::table::SCHEMA;
+use crate::table::{DynamoTable, SCHEMA};
 use crate::transport::Transport;
 
 /// Tables described at once for `information_schema`.
@@ -29,6 +31,7 @@ pub struct DynamoDbConnector {
     options: Arc<DynamoDbOptions>,
     transport: Arc<Transport>,
     tables: TableCatalog,
+    learner: Arc<Learner>,
 }
 
 impl DynamoDbConnector {
@@ -38,6 +41,7 @@ impl DynamoDbConnector {
         Ok(Self {
             catalog: catalog.to_owned(),
             tables: TableCatalog::new(Arc::clone(&transport), options.clone()),
+            learner: Arc::new(Learner::new(options.cache_dir.as_deref())),
             options: Arc::new(options),
             transport,
         })
@@ -46,6 +50,36 @@ impl DynamoDbConnector {
     /// Samples a table anew and tells what was found; the columns of later queries follow from it.
     pub async fn infer_schema(&self, table: &str) -> Result<InferenceReport> {
         self.tables.infer(table).await
+    }
+
+    /// What planning must know beside the table.
+    async fn circumstances(&self, table: &DynamoTable) -> Result<Circumstances> {
+        let description = &table.description;
+        let address = self.transport.address().await?.as_str();
+        let region = if self.transport.is_aws() {
+            Some(self.transport.region().await?)
+        } else {
+            None
+        };
+        let rates = description
+            .capacities()
+            .into_iter()
+            .filter_map(|(index, _)| {
+                let rate = self
+                    .transport
+                    .units_per_second(&description.name, index.as_deref())?;
+                Some((index, rate))
+            })
+            .collect();
+        Ok(Circumstances {
+            region,
+            price_per_million: self.options.price_per_million_rcu,
+            rates,
+            learned: self
+                .learner
+                .experience(address, &learned::identity(description))
+                .await,
+        })
     }
 }
 
@@ -110,7 +144,14 @@ impl Connector for DynamoDbConnector {
         let Some(table) = self.tables.find(&request.table).await? else {
             return Err(self.tables.not_found(&request.table));
         };
-        plan_scan(&self.catalog, &table, request, &self.options)
+        let circumstances = self.circumstances(&table).await?;
+        plan_scan(
+            &self.catalog,
+            &table,
+            request,
+            &self.options,
+            &circumstances,
+        )
     }
 
     async fn plan_source_query(&self, query: &str) -> Result<ScanPlan> {
@@ -124,13 +165,22 @@ impl Connector for DynamoDbConnector {
         let Some(table) = self.tables.exact(&statement.table).await? else {
             return Err(self.tables.not_found(&statement.table));
         };
-        plan_statement(&self.catalog, &table, &statement, query, &self.options)
+        let circumstances = self.circumstances(&table).await?;
+        plan_statement(
+            &self.catalog,
+            &table,
+            &statement,
+            query,
+            &self.options,
+            &circumstances,
+        )
     }
 
     fn open(&self, plan: &ScanPlan, split: usize, context: ScanContext) -> BatchStream {
         read::open(
             Arc::clone(&self.transport),
             Arc::clone(&self.options),
+            Arc::clone(&self.learner),
             plan,
             split,
             context,

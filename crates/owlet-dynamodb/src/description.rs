@@ -17,6 +17,19 @@ pub(crate) struct TableDescription {
     pub(crate) bytes: u64,
     /// Provisioned read capacity units a second; 0 for on-demand tables.
     pub(crate) provisioned_units: u64,
+    /// Storage and price class.
+    #[serde(default)]
+    pub(crate) class: TableClass,
+}
+
+/// Storage and price class of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) enum TableClass {
+    /// DynamoDB Standard.
+    #[default]
+    Standard,
+    /// Standard-Infrequent Access (or a class that did not exist yet): reads have other prices.
+    Other,
 }
 
 /// Key attributes of a table or index.
@@ -50,6 +63,9 @@ pub(crate) struct IndexDescription {
     pub(crate) projection: Projection,
     pub(crate) items: u64,
     pub(crate) bytes: u64,
+    /// Provisioned read capacity units a second of a global index; 0 for on-demand and for local indexes.
+    #[serde(default)]
+    pub(crate) provisioned_units: u64,
     /// Why it cannot be read now (being built or deleted).
     pub(crate) unusable: Option<String>,
 }
@@ -105,6 +121,33 @@ impl TableDescription {
         }
     }
 
+    /// Provisioned read capacity units a second of the table or an index; `None` when it is on demand.
+    pub(crate) fn provisioned(&self, index: Option<&str>) -> Option<f64> {
+        let own = index.and_then(|name| {
+            self.indexes
+                .iter()
+                .find(|index| index.name == name && index.kind == IndexKind::Global)
+        });
+        let units = own.map_or(self.provisioned_units, |index| index.provisioned_units);
+        (units > 0).then_some(units as f64)
+    }
+
+    /// The table and its global indexes, each with what is provisioned for it.
+    pub(crate) fn capacities(&self) -> Vec<(Option<String>, Option<f64>)> {
+        let indexes = self
+            .indexes
+            .iter()
+            .filter(|index| index.kind == IndexKind::Global)
+            .map(|index| Some(index.name.clone()));
+        std::iter::once(None)
+            .chain(indexes)
+            .map(|index| {
+                let units = self.provisioned(index.as_deref());
+                (index, units)
+            })
+            .collect()
+    }
+
     /// Reads the answer of DescribeTable; the error says what is missing.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, String> {
         let answer: wire::Answer =
@@ -133,7 +176,8 @@ mod wire {
     use serde::Deserialize;
 
     use super::{
-        IndexDescription, IndexKind, KeyAttribute, KeyKind, KeySchema, Projection, TableDescription,
+        IndexDescription, IndexKind, KeyAttribute, KeyKind, KeySchema, Projection, TableClass,
+        TableDescription,
     };
 
     #[derive(Deserialize)]
@@ -158,6 +202,7 @@ mod wire {
         #[serde(default)]
         table_size_bytes: u64,
         provisioned_throughput: Option<Throughput>,
+        table_class_summary: Option<ClassSummary>,
         #[serde(default)]
         global_secondary_indexes: Vec<Index>,
         #[serde(default)]
@@ -187,11 +232,19 @@ mod wire {
 
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
+    struct ClassSummary {
+        #[serde(default)]
+        table_class: String,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
     struct Index {
         index_name: String,
         key_schema: Vec<KeyElement>,
         projection: Option<WireProjection>,
         index_status: Option<String>,
+        provisioned_throughput: Option<Throughput>,
         #[serde(default)]
         backfilling: bool,
         #[serde(default)]
@@ -244,6 +297,11 @@ mod wire {
                 provisioned_units: self
                     .provisioned_throughput
                     .map_or(0, |throughput| throughput.read_capacity_units),
+                class: match self.table_class_summary {
+                    None => TableClass::Standard,
+                    Some(summary) if summary.table_class == "STANDARD" => TableClass::Standard,
+                    Some(_) => TableClass::Other,
+                },
             })
         }
     }
@@ -287,6 +345,9 @@ mod wire {
                 projection,
                 items: self.item_count,
                 bytes: self.index_size_bytes,
+                provisioned_units: self
+                    .provisioned_throughput
+                    .map_or(0, |throughput| throughput.read_capacity_units),
                 unusable,
             })
         }

@@ -31,6 +31,11 @@ pub struct DynamoDbOptions {
     pub sample_max_rcu: f64,
     /// Read capacity units a second, over all tables and queries of this catalog; `None` is unlimited.
     pub max_rcu_per_second: Option<f64>,
+    /// Share of a table's (or global index's) provisioned capacity that reads may take, above 0 up to 1; `None` is
+    /// unlimited. On-demand tables have none.
+    pub max_capacity_share: Option<f64>,
+    /// US dollars for a million read request units; `None` takes the region's list price for on-demand tables.
+    pub price_per_million_rcu: Option<f64>,
     /// Segments of a parallel scan; `None` decides by the table's size.
     pub segments: Option<u32>,
     /// TOML file of column types that take precedence over inference.
@@ -103,6 +108,8 @@ impl Default for DynamoDbOptions {
             sample_items: 1000,
             sample_max_rcu: 500.0,
             max_rcu_per_second: None,
+            max_capacity_share: None,
+            price_per_million_rcu: None,
             segments: None,
             schema_overrides: None,
             cache_dir: None,
@@ -135,6 +142,8 @@ impl fmt::Debug for DynamoDbOptions {
             .field("consistency", &self.consistency)
             .field("sample_items", &self.sample_items)
             .field("max_rcu_per_second", &self.max_rcu_per_second)
+            .field("max_capacity_share", &self.max_capacity_share)
+            .field("price_per_million_rcu", &self.price_per_million_rcu)
             .field("segments", &self.segments)
             .field("schema_overrides", &self.schema_overrides)
             .field("cache_dir", &self.cache_dir)

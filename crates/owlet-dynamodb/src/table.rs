@@ -296,7 +296,7 @@ fn distinct_estimate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::description::KeyAttribute;
+    use crate::description::{KeyAttribute, TableClass};
 
     fn table(attributes: &[(&str, Shape)]) -> DynamoTable {
         let description = TableDescription {
@@ -314,6 +314,7 @@ mod tests {
             items: 100,
             bytes: 1000,
             provisioned_units: 0,
+            class: TableClass::Standard,
         };
         let attributes = attributes
             .iter()

@@ -3,9 +3,10 @@
 mod support;
 
 use owlet_connector::{
-    CompareOperator, Expression, Literal, NullsOrder, ScanRequest, SortDirection, SortKey,
+    CompareOperator, Connector as _, Expression, Literal, NullsOrder, ScanRequest, SortDirection,
+    SortKey,
 };
-use owlet_dynamodb::DynamoDbConnector;
+use owlet_dynamodb::{DynamoDbConnector, DynamoDbOptions};
 use serde_json::{Value, json};
 use support::{Index, Source, TestTable, options};
 
@@ -73,6 +74,147 @@ async fn estimates_are_close_to_what_is_consumed() {
     assert!(errors.len() >= 50);
     let median = errors[errors.len() / 2];
     assert!(median <= 0.1, "median error {median}: {errors:?}");
+}
+
+/// 1,500 items, most of them in one partition, of which a small sample knows nothing.
+async fn skewed() -> TestTable {
+    let table = TestTable::create("skewed", &[("pk", "S"), ("sk", "N")], &[]).await;
+    let items: Vec<Value> = (0..1500)
+        .map(|number: usize| {
+            let hash = if number.is_multiple_of(5) {
+                format!("small{number}")
+            } else {
+                "big".to_owned()
+            };
+            json!({"pk": {"S": hash}, "sk": {"N": number.to_string()}, "v": {"S": "x".repeat(1000)}})
+        })
+        .collect();
+    table.put(&items).await;
+    table
+}
+
+#[tokio::test]
+async fn estimates_learn_from_what_was_consumed() {
+    let table = skewed().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let open = || {
+        let options = DynamoDbOptions {
+            sample_items: 20,
+            cache_dir: Some(folder.path().to_owned()),
+            ..options()
+        };
+        DynamoDbConnector::new("events", options).expect("valid")
+    };
+    let source = Source::open(open(), &table).await;
+    let request = source.request(&["sk"], vec![source.equal("pk", Literal::text("big"))]);
+    let mut off = Vec::new();
+    for _ in 0..12 {
+        let answer = source
+            .scan(&request)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let estimated = answer.work.rcu_estimated.expect("it is estimated");
+        let consumed = answer.work.rcu_consumed.expect("it is counted");
+        off.push(estimated.max(consumed) / estimated.min(consumed));
+    }
+    assert!(off[0] > 3.0, "nothing to learn: {off:?}");
+    assert!(off[11] < 1.5, "nothing was learned: {off:?}");
+    // The next process knows it, too, as far as it was written.
+    let again = Source::open(open(), &table).await;
+    let plan = again
+        .connector
+        .plan_scan(&request)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let notes = plan.notes.join("\n");
+    assert!(notes.contains("earlier reads of this kind"), "{notes}");
+    // A read that stops early teaches nothing.
+    let mut limited = request.clone();
+    limited.limit = Some(1);
+    for _ in 0..3 {
+        source
+            .scan(&limited)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+    let answer = source
+        .scan(&request)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let estimated = answer.work.rcu_estimated.expect("it is estimated");
+    let consumed = answer.work.rcu_consumed.expect("it is counted");
+    assert!(estimated.max(consumed) / estimated.min(consumed) < 1.5);
+}
+
+#[tokio::test]
+async fn a_share_of_provisioned_capacity_is_kept_and_told() {
+    let table = skewed().await;
+    table.provision(400).await;
+    let options = DynamoDbOptions {
+        max_capacity_share: Some(0.1),
+        ..options()
+    };
+    let connector = DynamoDbConnector::new("events", options).expect("valid");
+    let source = Source::open(connector, &table).await;
+    let request = source.request(&["sk"], Vec::new());
+    let started = std::time::Instant::now();
+    let answer = source
+        .scan(&request)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let consumed = answer.work.rcu_consumed.expect("it is counted");
+    assert_eq!(answer.rows.len(), 1500);
+    assert!(consumed > 150.0, "{consumed}");
+    // A second's worth may be taken at once.
+    let least = consumed / 40.0 - 1.5;
+    assert!(
+        started.elapsed().as_secs_f64() >= least,
+        "{consumed} RCU in {:?}",
+        started.elapsed()
+    );
+    let estimate = &answer.plan.estimate;
+    assert_eq!(estimate.money, None);
+    let seconds = estimate.seconds.expect("it is estimated");
+    assert!((3.0..8.0).contains(&seconds), "{seconds}");
+    let share = estimate.capacity_share.expect("it is estimated");
+    assert!((share - 0.1).abs() < 0.01, "{share}");
+    let notes = answer.plan.notes.join("\n");
+    assert!(
+        notes.contains("400 RCU a second provisioned") && notes.contains("paid by the hour"),
+        "{notes}"
+    );
+}
+
+#[tokio::test]
+async fn on_demand_reads_have_a_price() {
+    let table = skewed().await;
+    let options = DynamoDbOptions {
+        price_per_million_rcu: Some(0.2),
+        ..options()
+    };
+    let connector = DynamoDbConnector::new("events", options).expect("valid");
+    let source = Source::open(connector, &table).await;
+    let request = source.request(&["sk"], vec![source.equal("pk", Literal::text("big"))]);
+    let plan = source
+        .connector
+        .plan_scan(&request)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let money = plan.estimate.money.clone().expect("there is a price");
+    let rcu = plan.estimate.rcu.expect("it is estimated");
+    assert_eq!(money.currency, "USD");
+    assert!((money.amount - rcu * 0.2 / 1e6).abs() < 1e-12);
+    let lost: Vec<&str> = plan
+        .estimate
+        .alternatives
+        .iter()
+        .map(|other| other.access.as_str())
+        .collect();
+    assert!(
+        lost.iter().any(|access| access.contains("scan")),
+        "{lost:?}"
+    );
+    assert!(plan.notes.iter().any(|note| note.starts_with("expected: ")));
 }
 
 fn requests(source: &Source) -> Vec<ScanRequest> {

@@ -299,12 +299,12 @@ fn items() -> Vec<Value> {
         .map(|number: usize| {
             let mut item = json!({
                 "id": {"S": format!("item {number}")}, "n": {"N": (number as i64 - 300).to_string()},
-                "price": {"N": format!("{number}.25")}, "ok": {"BOOL": number % 2 == 0},
+                "price": {"N": format!("{number}.25")}, "ok": {"BOOL": number.is_multiple_of(2)},
                 "b": {"B": STANDARD.encode(number.to_le_bytes())},
                 "tags": {"SS": ["a", "b\"\\ é😀\n"]}, "marks": {"NS": ["1", (number + 5).to_string()]},
                 "list": {"L": [{"N": "1"}, {"N": number.to_string()}]},
                 "address": {"M": {"City": {"S": "x"}, "zip": {"NULL": true}}},
-                "mixed": if number % 3 == 0 { json!({"N": "1E+10"}) } else { json!({"S": "1"}) },
+                "mixed": if number.is_multiple_of(3) { json!({"N": "1E+10"}) } else { json!({"S": "1"}) },
                 "a-b c": {"S": ""},
             });
             if number.is_multiple_of(7) {

@@ -290,8 +290,8 @@ pub(crate) fn estimate(
         rows_read: rows_read.map(f64::round),
         rows_returned: rows.map(f64::round),
         bytes: rows.map(|rows| (rows * (row_width + framing)).round()),
-        rcu: None,
         requests: Some(splits as f64),
+        ..CostEstimate::default()
     }
 }
 

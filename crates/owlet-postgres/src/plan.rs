@@ -336,8 +336,8 @@ pub(crate) fn estimate(
         rows_read,
         rows_returned: rows,
         bytes: rows.map(|rows| rows * (row_width + framing)),
-        rcu: None,
         requests: Some(splits as f64),
+        ..CostEstimate::default()
     }
 }
 

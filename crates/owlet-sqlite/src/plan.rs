@@ -276,8 +276,8 @@ pub(crate) fn scan_estimate(table: &TableMetadata, request: &ScanRequest) -> Cos
         rows_read: rows,
         rows_returned: returned,
         bytes: returned.map(|rows| rows * VALUE_BYTES * request.projection.len() as f64),
-        rcu: None,
         requests: Some(1.0),
+        ..CostEstimate::default()
     }
 }
 

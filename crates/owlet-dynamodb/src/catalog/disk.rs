@@ -116,7 +116,7 @@ fn policy_name(policy: NumberPolicy) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::description::{KeyAttribute, KeyKind, KeySchema};
+    use crate::description::{KeyAttribute, KeyKind, KeySchema, TableClass};
 
     fn table(created: &str) -> TableDescription {
         TableDescription {
@@ -134,6 +134,7 @@ mod tests {
             items: 1,
             bytes: 1,
             provisioned_units: 0,
+            class: TableClass::Standard,
         }
     }
 

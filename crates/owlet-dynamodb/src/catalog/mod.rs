@@ -2,6 +2,7 @@
 //! Must never know scans.
 
 mod disk;
+pub(crate) mod learned;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -156,6 +157,10 @@ impl TableCatalog {
             }
             Err(error) => return Err(error),
         };
+        for (index, units) in description.capacities() {
+            self.transport
+                .provisioned(&description.name, index.as_deref(), units);
+        }
         let known = cached.as_ref().map(|(_, table)| Arc::clone(table));
         let inferred = self.inferred(&description, known.as_deref()).await?;
         let table = Arc::new(DynamoTable::new(

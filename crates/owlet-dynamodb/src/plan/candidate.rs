@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use owlet_connector::{Exactness, Expression};
+use owlet_connector::{Alternative, Exactness, Expression};
 
 use super::condition::Condition;
 use super::cost::{self, Cost};
@@ -39,6 +39,10 @@ pub(crate) struct Candidate {
     pub(crate) item_bytes: f64,
     /// No item can match: nothing is read.
     pub(crate) impossible: bool,
+    /// The kind of access that experience is collected for.
+    pub(crate) lesson: String,
+    /// Read capacity units before experience corrected them.
+    pub(crate) uncorrected: f64,
 }
 
 impl Candidate {
@@ -47,6 +51,24 @@ impl Candidate {
         self.exactness
             .iter()
             .all(|exactness| *exactness == Exactness::Exact)
+    }
+
+    /// Corrects the estimate by what was counted before.
+    pub(crate) fn correct(&mut self, factor: f64) {
+        self.uncorrected = self.cost.units;
+        self.cost.units *= factor;
+        self.cost.items *= factor;
+        self.cost.bytes *= factor;
+    }
+
+    /// The index that is read.
+    pub(crate) fn index(&self) -> Option<&str> {
+        match &self.path {
+            AccessPath::Ranges { index, .. } | AccessPath::Segments { index, .. } => {
+                index.as_deref()
+            }
+            _ => None,
+        }
     }
 
     /// Reads a table or index whole.
@@ -59,7 +81,7 @@ impl Candidate {
 #[derive(Debug)]
 pub(crate) struct Candidates {
     pub(crate) possible: Vec<Candidate>,
-    pub(crate) rejected: Vec<String>,
+    pub(crate) rejected: Vec<Alternative>,
 }
 
 /// What the candidates are for.
@@ -105,9 +127,11 @@ impl<'a> Question<'a> {
             return;
         }
         if let Some(reason) = self.index_obstacle(index, &keys, selection.as_ref()) {
-            candidates
-                .rejected
-                .push(format!("index {} not used: {reason}", index.name));
+            candidates.rejected.push(Alternative {
+                access: format!("index {}", index.name),
+                rcu: None,
+                reason,
+            });
             return;
         }
         match selection {
@@ -240,6 +264,8 @@ impl<'a> Question<'a> {
             cost: cost::items_by_key(count as f64, extent.item_bytes, self.options.consistency),
             item_bytes: extent.item_bytes,
             impossible: items.is_empty(),
+            lesson: "get item".to_owned(),
+            uncorrected: 0.0,
             path: AccessPath::Items { keys: items },
         })
     }
@@ -286,6 +312,8 @@ impl<'a> Question<'a> {
             },
             key_text: key_text(keys, &selection.values),
             impossible: ranges.is_empty() || filter == Condition::Never,
+            lesson: range_lesson(&ranges, index),
+            uncorrected: 0.0,
             path: AccessPath::Ranges {
                 index: index.map(|index| index.name.clone()),
                 keys: schema.clone(),
@@ -313,6 +341,11 @@ impl<'a> Question<'a> {
             },
             key_text: String::new(),
             impossible: filter == Condition::Never,
+            lesson: match index {
+                None => "scan".to_owned(),
+                Some(index) => format!("scan of {}", index.name),
+            },
+            uncorrected: 0.0,
             path: AccessPath::Segments {
                 index: index.map(|index| index.name.clone()),
                 segments: (0..total).collect(),
@@ -392,6 +425,20 @@ impl<'a> Question<'a> {
             }
         }
         (filter, exactness, checks)
+    }
+}
+
+/// Ranges of one kind are alike: whole partitions, single sort keys, spans and prefixes of sort keys.
+fn range_lesson(ranges: &[KeyRange], index: Option<&IndexDescription>) -> String {
+    let kind = match ranges.first().map(|range| &range.sort) {
+        None | Some(SortCondition::Any) => "partitions",
+        Some(SortCondition::In(_)) => "sort keys",
+        Some(SortCondition::Range(_)) => "spans",
+        Some(SortCondition::Prefix(_)) => "prefixes",
+    };
+    match index {
+        None => format!("query of {kind}"),
+        Some(index) => format!("query of {kind} in {}", index.name),
     }
 }
 

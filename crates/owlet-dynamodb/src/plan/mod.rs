@@ -10,6 +10,8 @@ mod look_up;
 mod nullability;
 mod order;
 pub(crate) mod payload;
+pub(crate) mod preflight;
+mod price;
 pub(crate) mod sort_range;
 mod statement;
 pub(crate) mod translate;
@@ -17,13 +19,17 @@ pub(crate) mod translate;
 use std::collections::BTreeSet;
 
 use arrow_schema::{Field, Schema};
-use owlet_connector::{ConnectorError, CostEstimate, Exactness, ScanPlan, ScanRequest, Split};
+use owlet_connector::{
+    Alternative, ConnectorError, CostEstimate, Exactness, ScanPlan, ScanRequest, Split,
+};
 
 pub(crate) use self::statement::plan_statement;
 
 use self::candidate::{Candidate, Question};
 use self::condition::{Condition, render_projection};
-use self::payload::{AccessPath, Counting, ReadSpecification, SplitPayload};
+use self::payload::{AccessPath, Counting, Lesson, ReadSpecification, SplitPayload};
+use self::preflight::{Circumstances, preflight};
+use crate::catalog::learned;
 use crate::decode::DecodedColumn;
 use crate::options::{DynamoDbOptions, ScanPolicy};
 use crate::table::{DynamoTable, SCHEMA};
@@ -37,6 +43,7 @@ pub(crate) fn plan_scan(
     table: &DynamoTable,
     request: &ScanRequest,
     options: &DynamoDbOptions,
+    circumstances: &Circumstances,
 ) -> Result<ScanPlan, ConnectorError> {
     let columns = referenced_columns(table, request)?;
     let question = Question {
@@ -46,8 +53,16 @@ pub(crate) fn plan_scan(
         columns: &columns,
         workers: request.target_partitions.max(1),
     };
-    let found = question.candidates();
-    let mut notes = found.rejected;
+    let mut found = question.candidates();
+    for candidate in &mut found.possible {
+        candidate.correct(circumstances.learned.factor(&candidate.lesson));
+    }
+    let mut notes: Vec<String> = found
+        .rejected
+        .iter()
+        .map(|rejected| format!("{} not used: {}", rejected.access, rejected.reason))
+        .collect();
+    let mut alternatives = found.rejected;
     let Some(mut chosen) = choose(&question, &found.possible).cloned() else {
         return Err(ConnectorError::Internal(format!(
             "no access path for {}",
@@ -59,11 +74,13 @@ pub(crate) fn plan_scan(
         .iter()
         .filter(|other| other.access != chosen.access)
     {
-        notes.push(format!(
-            "{} would cost about {} RCU",
-            other.access,
-            readable_units(other.cost.units)
-        ));
+        let reason = format!("would cost about {} RCU", readable_units(other.cost.units));
+        notes.push(format!("{} {reason}", other.access));
+        alternatives.push(Alternative {
+            access: other.access.clone(),
+            rcu: Some(other.cost.units),
+            reason,
+        });
     }
     let ordering_applied = order::apply(&question, &mut chosen, &request.ordering);
     let look_up = look_up::plan(&question, &chosen, request, &mut notes);
@@ -77,12 +94,13 @@ pub(crate) fn plan_scan(
     if let Some(look_up) = look_up {
         chosen = look_up;
     }
-    let estimate = estimate(&question, &chosen, split_limit);
+    let mut estimate = estimate(&question, &chosen, split_limit);
+    estimate.alternatives = alternatives;
     let is_bounded = limit_applied && chosen.filter == Condition::Always;
     if options.scan == ScanPolicy::Deny && chosen.is_scan() && !chosen.impossible && !is_bounded {
         return Err(scan_denied(table, estimate.rcu));
     }
-    let read = specification(table, request, &chosen, split_limit);
+    let mut read = specification(table, request, &chosen, split_limit);
     let remote = remote_text(&chosen, &read);
     let schema = Schema::new(
         request
@@ -97,19 +115,41 @@ pub(crate) fn plan_scan(
         readable_units(table.inferred.capacity_units)
     ));
     let single_split = limit_applied && request.ordering.is_empty();
+    preflight(
+        &mut estimate,
+        &mut notes,
+        &table.description,
+        chosen.index(),
+        question.workers,
+        circumstances.latency(&chosen.lesson),
+        circumstances,
+    );
     let splits = if chosen.impossible {
         Vec::new()
     } else {
-        split(
+        let parts = split(
             &chosen.path,
             question.workers,
             ordering_applied,
             single_split,
-        )
-        .into_iter()
-        .map(|path| as_split(catalog, &read, path))
-        .collect::<Result<_, _>>()?
+        );
+        // A look-up reads what its join tells, a limit less than was estimated: neither teaches.
+        let is_teaching =
+            split_limit.is_none() && !matches!(chosen.path, AccessPath::LookUp { .. });
+        read.lesson = is_teaching.then(|| Lesson {
+            table: learned::identity(&table.description),
+            access: chosen.lesson.clone(),
+            estimated: chosen.uncorrected,
+            splits: parts.len(),
+        });
+        parts
+            .into_iter()
+            .map(|path| as_split(catalog, &read, path))
+            .collect::<Result<_, _>>()?
     };
+    if let Some(experience) = circumstances.learned.text(&chosen.lesson) {
+        notes.push(experience);
+    }
     Ok(ScanPlan {
         schema,
         splits,
@@ -188,6 +228,7 @@ fn estimate(question: &Question<'_>, chosen: &Candidate, limit: Option<u64>) -> 
             bytes: Some(0.0),
             rcu: Some(0.0),
             requests: Some(0.0),
+            ..CostEstimate::default()
         };
     }
     let mut cost = chosen.cost;
@@ -207,6 +248,7 @@ fn estimate(question: &Question<'_>, chosen: &Candidate, limit: Option<u64>) -> 
         bytes: Some(returned * chosen.item_bytes),
         rcu: Some(cost.units),
         requests: Some(cost.requests),
+        ..CostEstimate::default()
     }
 }
 
@@ -275,7 +317,16 @@ fn specification(
         },
         limit,
         item_bytes: chosen.item_bytes,
+        capacities: capacities(table),
+        lesson: None,
     }
+}
+
+/// Provisioned capacities, as far as there are any.
+fn capacities(table: &DynamoTable) -> Vec<(Option<String>, Option<f64>)> {
+    let mut capacities = table.description.capacities();
+    capacities.retain(|(_, units)| units.is_some());
+    capacities
 }
 
 /// The attributes to ask for: those decoded and the key (which names an item in messages); `None` asks for all.

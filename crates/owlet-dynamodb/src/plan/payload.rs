@@ -39,6 +39,23 @@ pub(crate) struct ReadSpecification {
     pub(crate) limit: Option<u64>,
     /// Average bytes of an item, for estimates at run time.
     pub(crate) item_bytes: f64,
+    /// Capacity provisioned for the table and its global indexes; empty when it is on demand.
+    pub(crate) capacities: Vec<(Option<String>, Option<f64>)>,
+    /// What to compare with the estimate once all was read; `None` when nothing is to be learned from it.
+    pub(crate) lesson: Option<Lesson>,
+}
+
+/// An estimate that can be compared with what was counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Lesson {
+    /// The very table, see [`crate::catalog::learned`].
+    pub(crate) table: String,
+    /// Access path.
+    pub(crate) access: String,
+    /// Estimated read capacity units of all splits, before anything was learned.
+    pub(crate) estimated: f64,
+    /// Splits of the scan.
+    pub(crate) splits: usize,
 }
 
 /// How a request without columns is answered.

@@ -7,7 +7,8 @@ use owlet_connector::{ConnectorError, CostEstimate, ScanPlan};
 use super::candidate::Question;
 use super::cost::{self, Cost};
 use super::payload::{AccessPath, Counting, ReadSpecification};
-use super::{as_split, scan_denied};
+use super::preflight::{Circumstances, preflight};
+use super::{as_split, capacities, scan_denied};
 use crate::decode::DecodedColumn;
 use crate::description::{IndexDescription, IndexKind};
 use crate::options::{Consistency, DynamoDbOptions, ScanPolicy};
@@ -22,6 +23,7 @@ pub(crate) fn plan_statement(
     statement: &SelectStatement,
     text: &str,
     options: &DynamoDbOptions,
+    circumstances: &Circumstances,
 ) -> Result<ScanPlan, ConnectorError> {
     let index = index_of(catalog, table, statement)?;
     let consistency = match index {
@@ -66,6 +68,8 @@ pub(crate) fn plan_statement(
         counting: Counting::ByItems,
         limit: None,
         item_bytes: extent.item_bytes,
+        capacities: capacities(table),
+        lesson: None,
     };
     let fields: Vec<Field> = read
         .columns
@@ -77,20 +81,30 @@ pub(crate) fn plan_statement(
         index: statement.index.clone(),
         consistency,
     };
+    let mut notes = vec![
+        "the estimate assumes that the condition reads whole partitions, or everything".to_owned(),
+    ];
+    let mut estimate = estimate(cost);
+    preflight(
+        &mut estimate,
+        &mut notes,
+        &table.description,
+        statement.index.as_deref(),
+        1,
+        circumstances.latency(access),
+        circumstances,
+    );
     Ok(ScanPlan {
         schema: Schema::new(fields),
         splits: vec![as_split(catalog, &read, path)?],
         filters: Vec::new(),
         limit_applied: false,
         ordering_applied: false,
-        estimate: estimate(cost),
+        estimate,
         table: format!("{SCHEMA}.{}", table.description.name),
         access: access.to_owned(),
         remote: text.to_owned(),
-        notes: vec![
-            "the estimate assumes that the condition reads whole partitions, or everything"
-                .to_owned(),
-        ],
+        notes,
     })
 }
 
@@ -101,6 +115,7 @@ fn estimate(cost: Cost) -> CostEstimate {
         bytes: Some(cost.bytes),
         rcu: Some(cost.units),
         requests: Some(cost.requests),
+        ..CostEstimate::default()
     }
 }
 

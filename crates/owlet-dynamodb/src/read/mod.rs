@@ -9,6 +9,7 @@ mod request;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::page::Pages;
 use self::request::Unit;
+use crate::catalog::learned::{Learner, Taken};
 use crate::options::{DynamoDbOptions, ScanPolicy};
 use crate::plan::condition::Rendered;
 use crate::plan::payload::{AccessPath, RangeOrder, ReadSpecification, SplitPayload};
@@ -42,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) watch: Watch,
     /// Rows still wanted; `None` is all.
     remaining: Option<AtomicU64>,
+    learner: Arc<Learner>,
+    taken: Mutex<Taken>,
 }
 
 impl Job {
@@ -50,6 +54,32 @@ impl Job {
         self.remaining
             .as_ref()
             .map(|remaining| remaining.load(Ordering::Relaxed))
+    }
+
+    /// Counts one request for what is learned.
+    pub(crate) fn took(&self, units: f64, elapsed: Duration) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.units += units;
+        taken.requests += 1.0;
+        taken.seconds += elapsed.as_secs_f64();
+    }
+
+    /// Compares estimate and counters once everything was read.
+    async fn learn(&self) {
+        let Some(lesson) = &self.read.lesson else {
+            return;
+        };
+        let taken = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        // A service that does not count teaches nothing.
+        if taken.units <= 0.0 {
+            return;
+        }
+        if let Ok(address) = self.transport.address().await {
+            let scan = &self.context.work;
+            self.learner
+                .ended(address.as_str(), scan, lesson, taken)
+                .await;
+        }
     }
 
     fn is_satisfied(&self) -> bool {
@@ -84,6 +114,7 @@ impl Job {
 pub(crate) fn open(
     transport: Arc<Transport>,
     options: Arc<DynamoDbOptions>,
+    learner: Arc<Learner>,
     plan: &ScanPlan,
     split: usize,
     context: ScanContext,
@@ -104,7 +135,12 @@ pub(crate) fn open(
             cancellation: context.cancellation.clone(),
         };
         let remaining = payload.read.limit.map(AtomicU64::new);
+        for (index, units) in &payload.read.capacities {
+            transport.provisioned(&payload.read.table, index.as_deref(), *units);
+        }
         let job = Job {
+            learner,
+            taken: Mutex::default(),
             transport,
             options,
             read: payload.read,
@@ -157,6 +193,7 @@ fn start(job: Job, path: AccessPath) -> Result<impl Stream<Item = Result<RecordB
         ready: VecDeque::new(),
         failed: None,
         batch_rows,
+        job: Arc::clone(&job),
     };
     Ok(futures::stream::unfold(Some(rows), |rows| async move {
         let mut rows = rows?;
@@ -263,6 +300,7 @@ struct Rows {
     ready: VecDeque<RecordBatch>,
     failed: Option<ConnectorError>,
     batch_rows: usize,
+    job: Arc<Job>,
 }
 
 impl Rows {
@@ -336,6 +374,7 @@ impl Rows {
                 )));
             }
         }
+        self.job.learn().await;
         None
     }
 }

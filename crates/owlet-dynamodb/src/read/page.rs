@@ -1,5 +1,7 @@
 //! The pages of one unit of work, one after the other, each counted. Must never know splits.
 
+use std::time::Instant;
+
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::Schema;
 use owlet_connector::ConnectorError;
@@ -108,12 +110,14 @@ impl<'j> Pages<'j> {
             expected_units: self.expected_units(document),
         };
         let decoder = &mut self.decoder;
+        let started = Instant::now();
         let answer = job
             .transport
             .call(&request, &job.watch, |body| {
                 decode_page(body, decoder).inspect_err(|_| decoder.reset())
             })
             .await?;
+        job.took(answer.value.capacity_units, started.elapsed());
         job.context.work.add_bytes(answer.bytes)?;
         Ok(answer.value)
     }
@@ -188,7 +192,11 @@ impl<'j> Pages<'j> {
             return Ok(None);
         }
         let left = self.check_budget()?;
-        let by_units = [self.job.transport.units_per_second(), left]
+        let limit = self
+            .job
+            .transport
+            .units_per_second(&self.job.read.table, self.unit.index());
+        let by_units = [limit, left]
             .into_iter()
             .flatten()
             .map(|units| units / unit_price(self.job.options.consistency) * 4096.0)

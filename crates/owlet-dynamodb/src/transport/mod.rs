@@ -5,8 +5,9 @@ mod credentials;
 mod failure;
 mod pace;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -118,6 +119,9 @@ pub(crate) trait Consumption {
     fn capacity_units(&self) -> f64;
 }
 
+/// Table, and the global index when it has its own capacity.
+type ShareKey = (String, Option<String>);
+
 /// Sends requests for one catalog.
 pub(crate) struct Transport {
     catalog: String,
@@ -126,7 +130,10 @@ pub(crate) struct Transport {
     http: OnceCell<reqwest::Client>,
     address: OnceCell<Url>,
     brake: Brake,
-    bucket: Option<CapacityBucket>,
+    bucket: Option<Arc<CapacityBucket>>,
+    /// Share of provisioned capacity that may be taken, and the buckets of the tables and indexes that have some.
+    capacity_share: Option<f64>,
+    shares: Mutex<HashMap<ShareKey, Arc<CapacityBucket>>>,
     max_retries: u32,
     throttle_patience: Duration,
     connect_timeout: Duration,
@@ -169,8 +176,16 @@ impl Transport {
                     "give a positive number, or leave it out",
                 ));
             }
-            limit => limit.map(CapacityBucket::new),
+            limit => limit.map(CapacityBucket::new).map(Arc::new),
         };
+        if let Some(share) = options.max_capacity_share
+            && !(share > 0.0 && share <= 1.0)
+        {
+            return Err(configuration(
+                format!("max_capacity_share = {share} is no share"),
+                "give a number above 0 and up to 1, e.g. 0.25",
+            ));
+        }
         Ok(Self {
             catalog: catalog.to_owned(),
             identity: Identity::new(catalog, options)?,
@@ -179,6 +194,8 @@ impl Transport {
             address: OnceCell::new(),
             brake: Brake::default(),
             bucket,
+            capacity_share: options.max_capacity_share,
+            shares: Mutex::default(),
             max_retries: options.max_retries,
             throttle_patience: options.throttle_patience,
             connect_timeout: options.connect_timeout,
@@ -191,9 +208,71 @@ impl Transport {
         &self.catalog
     }
 
-    /// The configured limit of read capacity units a second.
-    pub(crate) fn units_per_second(&self) -> Option<f64> {
-        self.bucket.as_ref().map(CapacityBucket::units_per_second)
+    /// Tells the read capacity units a second provisioned for a table or one of its global indexes, for the limit by
+    /// share of it.
+    pub(crate) fn provisioned(&self, table: &str, index: Option<&str>, units: Option<f64>) {
+        let Some(share) = self.capacity_share else {
+            return;
+        };
+        let key = (table.to_owned(), index.map(str::to_owned));
+        let mut shares = self.lock_shares();
+        match units.map(|units| units * share) {
+            None => {
+                shares.remove(&key);
+            }
+            Some(allowed) => {
+                let is_known = shares
+                    .get(&key)
+                    .is_some_and(|bucket| bucket.units_per_second() == allowed);
+                if !is_known {
+                    shares.insert(key, Arc::new(CapacityBucket::new(allowed)));
+                }
+            }
+        }
+    }
+
+    /// The limit of read capacity units a second for a table or index, by configuration and by share.
+    pub(crate) fn units_per_second(&self, table: &str, index: Option<&str>) -> Option<f64> {
+        self.buckets(Some(table), index)
+            .map(|bucket| bucket.units_per_second())
+            .reduce(f64::min)
+    }
+
+    /// The buckets a request takes from.
+    fn buckets(
+        &self,
+        table: Option<&str>,
+        index: Option<&str>,
+    ) -> impl Iterator<Item = Arc<CapacityBucket>> {
+        let share = table
+            .filter(|_| self.capacity_share.is_some())
+            .and_then(|table| {
+                let shares = self.lock_shares();
+                let key = (table.to_owned(), index.map(str::to_owned));
+                // A local index lives on its table's capacity.
+                let found = shares.get(&key).or_else(|| shares.get(&(key.0, None)));
+                found.cloned()
+            });
+        self.bucket
+            .iter()
+            .cloned()
+            .chain(share)
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    fn lock_shares(&self) -> MutexGuard<'_, HashMap<ShareKey, Arc<CapacityBucket>>> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The region requests are signed for.
+    pub(crate) async fn region(&self) -> Result<String, ConnectorError> {
+        self.identity.region().await
+    }
+
+    /// Requests go to AWS itself, not to an emulator.
+    pub(crate) fn is_aws(&self) -> bool {
+        self.endpoint.is_none()
     }
 
     /// The address requests go to.
@@ -222,11 +301,14 @@ impl Transport {
         mut read: impl FnMut(&[u8]) -> Result<T, Rejection>,
     ) -> Result<Answer<T>, ConnectorError> {
         let started = Instant::now();
+        let buckets: Vec<Arc<CapacityBucket>> = self
+            .buckets(request.target.table, request.target.index)
+            .collect();
         let mut passing = 0;
         let mut throttled = 0;
         let mut renewed = false;
         loop {
-            self.wait_for_capacity(request, watch).await?;
+            self.wait_for_capacity(request, &buckets, watch).await?;
             let credentials =
                 cancellable(&watch.cancellation, self.identity.credentials()).await??;
             let outcome = cancellable(
@@ -241,14 +323,14 @@ impl Transport {
             let failure = match outcome {
                 Ok((value, bytes)) => {
                     self.brake.succeeded();
-                    if let Some(bucket) = &self.bucket {
+                    for bucket in &buckets {
                         bucket.settle(request.expected_units, value.capacity_units());
                     }
                     return Ok(Answer { value, bytes });
                 }
                 Err(failure) => failure,
             };
-            if let Some(bucket) = &self.bucket {
+            for bucket in &buckets {
                 bucket.settle(request.expected_units, 0.0);
             }
             let wait = match failure {
@@ -279,10 +361,11 @@ impl Transport {
     async fn wait_for_capacity(
         &self,
         request: &Request<'_>,
+        buckets: &[Arc<CapacityBucket>],
         watch: &Watch,
     ) -> Result<(), ConnectorError> {
         cancellable(&watch.cancellation, tokio::time::sleep(self.brake.pause())).await?;
-        if let Some(bucket) = &self.bucket {
+        for bucket in buckets {
             while let Err(wait) = bucket.take(request.expected_units) {
                 cancellable(&watch.cancellation, tokio::time::sleep(wait)).await?;
             }
@@ -495,6 +578,10 @@ mod tests {
             },
             DynamoDbOptions {
                 max_rcu_per_second: Some(0.0),
+                ..DynamoDbOptions::default()
+            },
+            DynamoDbOptions {
+                max_capacity_share: Some(1.5),
                 ..DynamoDbOptions::default()
             },
             DynamoDbOptions {

@@ -20,8 +20,24 @@ use owlet_dynamodb::{DynamoDbConnector, DynamoDbOptions};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+tokio::task_local! {
+    /// Replaces the service under test within [`everywhere`].
+    static ENDPOINT: String;
+}
+
+/// Runs a test on DynamoDB Local, and on dynalite as a second opinion.
+pub async fn everywhere<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    test().await;
+    let dynalite = std::env::var("OWLET_TEST_DYNALITE_ENDPOINT")
+        .expect("OWLET_TEST_DYNALITE_ENDPOINT is not set: run me through `cargo xtask test`");
+    ENDPOINT.scope(dynalite, test()).await;
+}
+
 /// Address of the service under test.
 pub fn endpoint() -> String {
+    if let Ok(replaced) = ENDPOINT.try_with(Clone::clone) {
+        return replaced;
+    }
     std::env::var("OWLET_TEST_DYNAMODB_ENDPOINT")
         .expect("OWLET_TEST_DYNAMODB_ENDPOINT is not set: run me through `cargo xtask test`")
 }
@@ -61,6 +77,7 @@ pub async fn try_call(operation: &str, body: &Value) -> Result<Value, String> {
         .header("X-Amz-Target", format!("DynamoDB_20120810.{operation}"))
         .header("Content-Type", "application/x-amz-json-1.0")
         .header("Authorization", AUTHORIZATION)
+        .header("X-Amz-Date", "20260101T000000Z")
         .body(body.to_string())
         .send()
         .await
@@ -81,6 +98,7 @@ const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-
 #[derive(Debug)]
 pub struct TestTable {
     pub name: String,
+    endpoint: String,
 }
 
 impl TestTable {
@@ -132,7 +150,26 @@ impl TestTable {
             }
         }
         call("CreateTable", &body).await;
-        Self { name }
+        // A second opinion takes its time, as AWS does.
+        while call("DescribeTable", &json!({"TableName": name})).await["Table"]["TableStatus"]
+            != "ACTIVE"
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        Self {
+            name,
+            endpoint: endpoint(),
+        }
+    }
+
+    /// Gives the table provisioned capacity.
+    pub async fn provision(&self, units: u64) {
+        let body = json!({
+            "TableName": self.name,
+            "BillingMode": "PROVISIONED",
+            "ProvisionedThroughput": {"ReadCapacityUnits": units, "WriteCapacityUnits": 5},
+        });
+        call("UpdateTable", &body).await;
     }
 
     /// Writes items in DynamoDB's JSON form.
@@ -154,7 +191,7 @@ impl TestTable {
 
 impl Drop for TestTable {
     fn drop(&mut self) {
-        let url = url::Url::parse(&endpoint()).expect("the endpoint is an address");
+        let url = url::Url::parse(&self.endpoint).expect("the endpoint is an address");
         let address = format!(
             "{}:{}",
             url.host_str().unwrap_or_default(),
@@ -164,7 +201,7 @@ impl Drop for TestTable {
         if let Ok(mut stream) = std::net::TcpStream::connect(&address) {
             let request = format!(
                 "POST / HTTP/1.1\r\nHost: {address}\r\nX-Amz-Target: DynamoDB_20120810.DeleteTable\r\nContent-Type: \
-                 application/x-amz-json-1.0\r\nAuthorization: {AUTHORIZATION}\r\nConnection: close\r\nContent-Length: \
+                 application/x-amz-json-1.0\r\nX-Amz-Date: 20260101T000000Z\r\nAuthorization: {AUTHORIZATION}\r\nConnection: close\r\nContent-Length: \
                  {}\r\n\r\n{body}",
                 body.len()
             );
