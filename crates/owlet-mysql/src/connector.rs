@@ -11,18 +11,20 @@ use owlet_connector::{
     ScanRequest, TableMetadata, TableSummary,
 };
 use owlet_remote_sql::mysql::Product;
-use owlet_remote_sql::{Dialect, QueryOptions, Relation, SqlConnector};
+use owlet_remote_sql::{Dialect, QueryOptions, Relation, RemoteTable, SqlConnector};
 use tokio::sync::OnceCell;
 
 use crate::cache::{MetadataCache, TableKey};
 use crate::catalog::{self, Layout, Selection};
 use crate::failure::{Stage, translate};
+use crate::keys::{self, SplitLimits, Subject};
 use crate::options::{MysqlOptions, Settings};
-use crate::plan::{self, Filters, SplitPayload};
+use crate::plan::{self, Filters, KeyRange, SharedTable, SplitPayload};
 use crate::pool::{Lease, Pool};
 use crate::request::{self, ScanRelation};
 use crate::scan::{self, ScanParts, SplitQuery};
 use crate::session::Session;
+use crate::snapshot::{Snapshots, Ticket};
 use crate::{dialect, health};
 
 /// A MySQL or MariaDB server as a catalog; its databases are the schemas. Connects when first asked for something; cheap to clone.
@@ -31,6 +33,7 @@ pub struct MysqlConnector {
     settings: Arc<Settings>,
     pool: Arc<Pool>,
     cache: Arc<MetadataCache>,
+    snapshots: Arc<Snapshots>,
     dialect: Arc<OnceCell<Arc<dyn Dialect>>>,
 }
 
@@ -44,6 +47,7 @@ impl MysqlConnector {
         Ok(Self {
             pool: Pool::new(Arc::clone(&settings)),
             cache: Arc::new(MetadataCache::new(settings.options.metadata_ttl)),
+            snapshots: Arc::new(Snapshots::default()),
             dialect: Arc::new(OnceCell::new()),
             settings,
         })
@@ -197,11 +201,49 @@ impl MysqlConnector {
         };
         let columns = schema.fields().len();
         let row_width = plan::average_width(&relation.columns());
+        let mut ranges = Vec::new();
+        if let (Some(scan), Some(layout)) = (&row_wise, &layout) {
+            let limits = SplitLimits {
+                target_partitions: wishes.options.target_partitions,
+                connections: self.settings.options.max_connections,
+            };
+            let reason = if is_key_lookup {
+                Some("not split: at most one row".to_owned())
+            } else if has_filters && !explained.is_some_and(|explained| explained.reads_everything)
+            {
+                Some("not split: the server's plan reads only a part of the table".to_owned())
+            } else if plan::expects_few_rows(
+                &wishes.options.lookup_columns,
+                wishes.options.lookup_rows,
+                table_rows,
+            ) {
+                Some("not split: the join looks up few rows".to_owned())
+            } else {
+                match keys::wanted_ranges(layout, limits) {
+                    Ok(parts) => {
+                        ranges = self.ranges(scan.table, layout, parts).await?;
+                        None
+                    }
+                    Err(reason) => Some(reason),
+                }
+            };
+            tracing::debug!(table = scan.table.name, ?reason, "splits");
+            notes.extend(reason);
+        }
         let plan_id = random_id();
         let encode = |error: serde_json::Error| {
             ConnectorError::Internal(format!("encoding a split: {error}"))
         };
-        let splits = vec![plan::single_split(relation, plan_id).map_err(encode)?];
+        let splits = match &row_wise {
+            Some(scan) if ranges.len() > 1 => {
+                let shared = SharedTable {
+                    schema: scan.table.schema.clone(),
+                    name: scan.table.name.clone(),
+                };
+                plan::ranged_splits(relation, shared, &ranges, plan_id).map_err(encode)?
+            }
+            _ => vec![plan::single_split(relation, plan_id).map_err(encode)?],
+        };
         let estimate = match (&explained, &row_wise) {
             (Some(explained), _) => {
                 let rows_read = if row_wise.is_some() && explained.reads_everything {
@@ -247,6 +289,23 @@ impl MysqlConnector {
         })
     }
 
+    /// Ranges of the primary key. A table whose key cannot be asked about is read as a whole.
+    async fn ranges(
+        &self,
+        table: &RemoteTable,
+        layout: &Layout,
+        parts: u64,
+    ) -> Result<Vec<KeyRange>> {
+        let subject = Subject {
+            schema: &table.schema,
+            table: &table.name,
+            layout,
+        };
+        let mut lease = self.catalog_lease().await?;
+        let result = keys::ranges(lease.session_mut()?, &subject, parts).await;
+        self.settle(lease, result, &plan::qualified(&table.schema, &table.name))
+    }
+
     fn scan_parts(&self) -> ScanParts {
         ScanParts {
             pool: Arc::clone(&self.pool),
@@ -259,6 +318,7 @@ impl MysqlConnector {
     async fn split_query(
         &self,
         payload: SplitPayload,
+        ticket: Option<Ticket>,
         schema: Arc<Schema>,
         context: &ScanContext,
     ) -> Result<SplitQuery> {
@@ -272,11 +332,13 @@ impl MysqlConnector {
                 ConnectorError::Internal(format!("a planned split cannot be rendered: {refusal}"))
             })?,
         };
+        let shared = ticket.zip(payload.shared);
         Ok(SplitQuery {
             sql: query.sql,
             schema,
             origins,
             object,
+            shared,
         })
     }
 }
@@ -405,13 +467,17 @@ impl Connector for MysqlConnector {
                 )));
             }
         };
+        let ticket = payload
+            .shared
+            .is_some()
+            .then(|| self.snapshots.join(&payload, split, &context.work));
         let schema = Arc::new(plan.schema.clone());
         let connector = self.clone();
         let stream = async move {
             let query = tokio::select! {
                 biased;
                 () = context.cancellation.cancelled() => return Err(ConnectorError::Cancelled),
-                query = connector.split_query(payload, schema, &context) => query?,
+                query = connector.split_query(payload, ticket, schema, &context) => query?,
             };
             Ok(scan::stream(connector.scan_parts(), query, context))
         };

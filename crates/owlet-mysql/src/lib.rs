@@ -12,6 +12,7 @@ mod decode;
 mod dialect;
 mod failure;
 mod health;
+mod keys;
 
 mod options;
 mod plan;
@@ -19,6 +20,7 @@ mod pool;
 mod request;
 mod scan;
 mod session;
+mod snapshot;
 
 mod tls;
 mod types;

@@ -73,6 +73,11 @@ impl Pool {
         Ok(self.lease(session, place))
     }
 
+    /// All connections are held by readers that do not read.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) == 0
+    }
+
     /// A connection if one of the places is free at this moment.
     pub(crate) async fn try_acquire(self: &Arc<Self>) -> Result<Option<Lease>, ConnectorError> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {

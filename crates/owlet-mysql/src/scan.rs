@@ -15,7 +15,9 @@ use crate::failure::{
     CHANGED_CODE, Stage, is_connection_failure, is_stale_metadata, is_transient, translate,
 };
 use crate::options::Settings;
+use crate::plan::SharedTable;
 use crate::pool::{Lease, Pool};
+use crate::snapshot::{RunLease, Ticket};
 
 /// A batch is handed over when its values reach this size, whatever its number of rows.
 const BATCH_BYTES: usize = 16 << 20;
@@ -32,6 +34,8 @@ pub(crate) struct SplitQuery {
     pub(crate) origins: Vec<ColumnOrigin>,
     /// Tables for messages.
     pub(crate) object: String,
+    /// The run it belongs to and the table all of its splits share.
+    pub(crate) shared: Option<(Ticket, SharedTable)>,
 }
 
 /// The connector's parts a scan works with.
@@ -94,10 +98,34 @@ type Step = Result<(Option<RecordBatch>, Progress), ConnectorError>;
 
 /// A statement under way.
 struct Reading {
-    lease: Lease,
+    connection: Connection,
     statement: Statement,
     decoder: BatchDecoder,
     batch_rows: usize,
+}
+
+/// Where the rows come from.
+enum Connection {
+    /// A statement of its own.
+    Own(Lease),
+    /// A transaction in the snapshot of all splits.
+    Shared(RunLease),
+}
+
+impl Connection {
+    fn lease(&mut self) -> Result<&mut Lease, ConnectorError> {
+        match self {
+            Self::Own(lease) => Ok(lease),
+            Self::Shared(lease) => lease.lease(),
+        }
+    }
+
+    async fn cancel(self) {
+        match self {
+            Self::Own(lease) => lease.cancel().await,
+            Self::Shared(lease) => lease.cancel().await,
+        }
+    }
 }
 
 /// Why [`Reading::fill`] returned.
@@ -150,13 +178,16 @@ impl Scan {
 
     async fn open_uncancelled(&self, tried: usize) -> Result<Reading, ConnectorError> {
         let pool = &self.parts.pool;
-        let mut lease = match tried {
-            1 => pool.acquire().await?,
-            _ => pool.acquire_fresh().await?,
+        let mut connection = match &self.query.shared {
+            Some((ticket, table)) => {
+                Connection::Shared(ticket.connection(pool, &self.parts.settings, table).await?)
+            }
+            None if tried == 1 => Connection::Own(pool.acquire().await?),
+            None => Connection::Own(pool.acquire_fresh().await?),
         };
-        match self.start(&mut lease).await {
+        match self.start(connection.lease()?).await {
             Ok((statement, decoder)) => Ok(Reading {
-                lease,
+                connection,
                 statement,
                 decoder,
                 batch_rows: self.context.batch_rows.max(1),
@@ -164,7 +195,7 @@ impl Scan {
             Err(error) => {
                 if !is_connection_failure(&error) {
                     // The server has answered: there is nothing to cancel.
-                    lease.statement_finished();
+                    connection.lease()?.statement_finished();
                 }
                 Err(error)
             }
@@ -203,7 +234,7 @@ impl Scan {
     /// Reads up to the next batch and keeps the statement for the one after, or ends it in good order.
     async fn proceed(&self, mut reading: Reading) -> Step {
         let started = Instant::now();
-        reading.lease.unpark();
+        reading.connection.lease()?.unpark();
         let cancellation = self.context.cancellation.clone();
         let filled = tokio::select! {
             biased;
@@ -212,13 +243,13 @@ impl Scan {
         };
         let filled = match filled {
             None => {
-                reading.lease.cancel().await;
+                reading.connection.cancel().await;
                 return Err(ConnectorError::Cancelled);
             }
             Some(Ok(filled)) => filled,
             Some(Err(Interruption::Server(error))) => {
                 if matches!(error, Error::Server(_)) {
-                    reading.lease.statement_finished();
+                    reading.connection.lease()?.statement_finished();
                 }
                 return Err(self.read_error(&error, started));
             }
@@ -237,7 +268,7 @@ impl Scan {
         };
         match filled {
             Filled::Batch => {
-                reading.lease.park();
+                reading.connection.lease()?.park();
                 Ok((batch, Progress::Reading(Box::new(reading))))
             }
             Filled::End => {
@@ -250,19 +281,31 @@ impl Scan {
     /// All rows have come; the connection is free.
     async fn end(&self, reading: Reading) -> Result<(), ConnectorError> {
         let Reading {
-            mut lease,
+            mut connection,
             statement,
             ..
         } = reading;
-        lease
+        connection
+            .lease()?
             .session_mut()?
             .conn
             .close(statement)
             .await
             .map_err(|error| self.translate(&error, Stage::Read))?;
-        lease.statement_finished();
-        lease.release();
-        Ok(())
+        match (connection, &self.query.shared) {
+            (Connection::Own(mut lease), _) => {
+                lease.statement_finished();
+                lease.release();
+                Ok(())
+            }
+            (Connection::Shared(connection), Some((ticket, _))) => {
+                ticket.finished(connection).await;
+                Ok(())
+            }
+            (Connection::Shared(_), None) => Err(ConnectorError::Internal(
+                "a shared connection without a run".to_owned(),
+            )),
+        }
     }
 
     /// The work report says how many values became NULL by policy.
@@ -309,7 +352,12 @@ impl Scan {
 impl Reading {
     /// Decodes rows until a batch is full or the result ends.
     async fn fill(&mut self) -> Result<Filled, Interruption> {
-        let conn = &mut self.lease.session_mut().map_err(Interruption::Decode)?.conn;
+        let conn = &mut self
+            .connection
+            .lease()
+            .and_then(Lease::session_mut)
+            .map_err(Interruption::Decode)?
+            .conn;
         // The result lives in the connection; this only looks at it.
         let mut result = QueryResult::<'_, 'static, BinaryProtocol>::new(conn);
         loop {
