@@ -80,6 +80,7 @@ impl Services {
             environment: Vec::new(),
         };
         let postgres = services.start_postgres(tools)?;
+        let mysql = services.start_mariadb(tools)?;
         let dynamodb = services.start_dynamodb_local(tools)?;
         let dynalite = services.start_dynalite(tools)?;
         let moto = services.start_moto(tools)?;
@@ -92,6 +93,10 @@ impl Services {
             set(
                 "OWLET_TEST_POSTGRES_BIN",
                 tools.postgres_bin.display().to_string(),
+            ),
+            set(
+                "OWLET_TEST_MYSQL_URL",
+                format!("mysql://owlet:owlet@127.0.0.1:{mysql}"),
             ),
             set(
                 "OWLET_TEST_DYNAMODB_ENDPOINT",
@@ -172,6 +177,60 @@ impl Services {
                 environment: &[],
             },
             postgres_answers,
+        )?;
+        Ok(port)
+    }
+
+    fn start_mariadb(&mut self, tools: &Tools) -> Result<u16> {
+        let user = tools.postgres_user.as_deref();
+        let folder = self.service_folder("mariadb", user)?;
+        let data = folder.join("data");
+        let users = folder.join("users.sql");
+        fs::write(
+            &users,
+            "CREATE USER IF NOT EXISTS owlet IDENTIFIED BY 'owlet';\nGRANT ALL PRIVILEGES ON *.* TO owlet WITH GRANT OPTION;\n",
+        )
+        .map_err(|error| format!("cannot write {}: {error}", users.display()))?;
+        let mut install = Command::new("mariadb-install-db");
+        install
+            .args([
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ])
+            .arg(format!("--datadir={}", data.display()))
+            .current_dir(&folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        set_user(&mut install, user)?;
+        run(&mut install)?;
+        let port = free_port()?;
+        let command = [
+            "mariadbd".to_owned(),
+            "--no-defaults".to_owned(),
+            format!("--datadir={}", data.display()),
+            format!("--socket={}", folder.join("socket").display()),
+            format!("--pid-file={}", folder.join("server.pid").display()),
+            format!("--init-file={}", users.display()),
+            format!("--port={port}"),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--skip-name-resolve".to_owned(),
+            "--character-set-server=utf8mb4".to_owned(),
+            "--collation-server=utf8mb4_general_ci".to_owned(),
+            "--max-connections=300".to_owned(),
+            "--innodb-flush-log-at-trx-commit=0".to_owned(),
+            "--innodb-buffer-pool-size=256M".to_owned(),
+        ];
+        self.start_server(
+            Server {
+                name: "mariadb",
+                command: command.to_vec(),
+                signal: "TERM",
+                user,
+                port,
+                environment: &[],
+            },
+            mariadb_answers,
         )?;
         Ok(port)
     }
@@ -400,6 +459,12 @@ fn free_port() -> Result<u16> {
 fn postgres_answers(port: u16) -> bool {
     let mut answer = [0_u8; 1];
     exchange(port, &[0, 0, 0, 8, 4, 210, 22, 47], &mut answer) && matches!(answer[0], b'S' | b'N')
+}
+
+/// The greeting of protocol version 10 comes unasked, after the init file has run.
+fn mariadb_answers(port: u16) -> bool {
+    let mut greeting = [0_u8; 5];
+    exchange(port, &[], &mut greeting) && greeting[4] == 10
 }
 
 fn http_answers(port: u16) -> bool {

@@ -72,6 +72,9 @@ fn install_system_packages(purpose: Purpose) -> Result {
     if find_postgres().is_none() {
         packages.extend(["postgresql", "postgresql-contrib"]);
     }
+    if !is_installed("mariadbd") || !is_installed("mariadb-install-db") {
+        packages.push("mariadb-server");
+    }
     if java_version().is_none_or(|version| version < 17) {
         packages.push("default-jre-headless");
     }

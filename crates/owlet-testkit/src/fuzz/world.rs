@@ -105,6 +105,7 @@ impl<'a> World<'a> {
         drop(connection);
         let engine = sources::engine(&Catalogs {
             postgres: Some(servers.database.url()),
+            mysql: None,
             sqlite: Some(lite),
             dynamodb: Some(servers.endpoint.clone()),
             object: None,
