@@ -15,7 +15,9 @@ use crate::session::Session;
 /// A range of fewer bytes than this is not worth a connection of its own.
 const LEAST_BYTES_OF_A_SPLIT: u64 = 8 << 20;
 /// Questions to the optimizer for one boundary.
-const QUESTIONS: usize = 24;
+const QUESTIONS: usize = 40;
+/// Of these, the first ones that guess by proportion; the others halve, for keys that are not spread evenly.
+const PROPORTIONAL: usize = 4;
 /// A boundary is good enough when it misses its place by less than this share of a range.
 const TOLERANCE: f64 = 0.1;
 /// Below this share of the table the estimate of a range's rows is trusted; older servers cap estimates at a half.
@@ -202,6 +204,10 @@ impl Cutter<'_, '_> {
         let mut below_low = self
             .rows_below(prefix, space.spelled(low, &smallest))
             .await?;
+        if below_low > target {
+            // The guess for the smallest value lies above it already: that value has them all.
+            return Ok(space.literal(&smallest).map_or(Cut::None, Cut::Heavy));
+        }
         let mut below_high = self
             .rows_below(prefix, space.spelled(high, &largest))
             .await?;
@@ -209,9 +215,8 @@ impl Cutter<'_, '_> {
             if high - low < 2.0 {
                 break;
             }
-            // By proportion first; by halves when the keys are not spread evenly.
             let share = (target - below_low) / (below_high - below_low);
-            let share = if question % 3 == 2 || !(0.02..=0.98).contains(&share) {
+            let share = if question >= PROPORTIONAL || !(0.02..=0.98).contains(&share) {
                 0.5
             } else {
                 share
