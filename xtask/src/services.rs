@@ -199,6 +199,7 @@ impl Services {
                 "--skip-test-db",
             ])
             .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--tmpdir={}", folder.display()))
             .current_dir(&folder)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -209,6 +210,7 @@ impl Services {
             "mariadbd".to_owned(),
             "--no-defaults".to_owned(),
             format!("--datadir={}", data.display()),
+            format!("--tmpdir={}", folder.display()),
             format!("--socket={}", folder.join("socket").display()),
             format!("--pid-file={}", folder.join("server.pid").display()),
             format!("--init-file={}", users.display()),

@@ -15,7 +15,7 @@ use crate::session::Session;
 /// A range of fewer bytes than this is not worth a connection of its own.
 const LEAST_BYTES_OF_A_SPLIT: u64 = 8 << 20;
 /// Questions to the optimizer for one boundary.
-const QUESTIONS: usize = 40;
+const QUESTIONS: usize = 80;
 /// Of these, the first ones that guess by proportion; the others halve, for keys that are not spread evenly.
 const PROPORTIONAL: usize = 4;
 /// A boundary is good enough when it misses its place by less than this share of a range.
@@ -212,7 +212,7 @@ impl Cutter<'_, '_> {
             .rows_below(prefix, space.spelled(high, &largest))
             .await?;
         for question in 0..QUESTIONS {
-            if high - low < 2.0 {
+            if high - low < 2 {
                 break;
             }
             let share = (target - below_low) / (below_high - below_low);
@@ -221,10 +221,11 @@ impl Cutter<'_, '_> {
             } else {
                 share
             };
-            let middle = (low + (high - low) * share)
-                .floor()
-                .max(low + 1.0)
-                .min(high - 1.0);
+            let middle = if share == 0.5 {
+                low + (high - low) / 2
+            } else {
+                (low + ((high - low) as f64 * share) as i128).clamp(low + 1, high - 1)
+            };
             let Some(value) = space.spelled(middle, &smallest) else {
                 return Ok(Cut::None);
             };
@@ -402,7 +403,7 @@ enum Space {
 
 /// Characters of guessed texts; all other characters count as the nearest of them.
 const ALPHABET: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-/// Characters of a guessed text: as many digits as a double keeps.
+/// Characters of a guessed text.
 const GUESSED_CHARACTERS: usize = 9;
 
 impl Space {
@@ -419,26 +420,22 @@ impl Space {
         }
     }
 
-    /// Where a value lies on the line. Doubles keep 53 bits: neighbours may share a place.
-    fn place(self, value: &str) -> Option<f64> {
+    /// Where a value lies on the line.
+    fn place(self, value: &str) -> Option<i128> {
         match self {
-            Self::Number => value
-                .split('.')
-                .next()
-                .and_then(|whole| whole.parse::<i128>().ok())
-                .map(|number| number as f64),
+            Self::Number => value.split('.').next().and_then(|whole| whole.parse().ok()),
             Self::Day => {
                 let (year, rest) = value.split_once('-')?;
                 let (month, day) = rest.get(..5)?.split_once('-')?;
-                let (year, month, day): (f64, f64, f64) =
+                let (year, month, day): (i128, i128, i128) =
                     (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
-                Some(year * 372.0 + (month - 1.0) * 31.0 + day - 1.0)
+                Some(year * 372 + (month - 1) * 31 + day - 1)
             }
             Self::Bytes => {
-                let mut place = 0.0;
+                let mut place = 0;
                 for position in 0..GUESSED_BYTES / 2 {
                     let digits = value.get(position * 2..position * 2 + 2).unwrap_or("00");
-                    place = place * 256.0 + f64::from(u8::from_str_radix(digits, 16).ok()?);
+                    place = place * 256 + i128::from(u8::from_str_radix(digits, 16).ok()?);
                 }
                 Some(place)
             }
@@ -446,32 +443,29 @@ impl Space {
                 let mut characters = value.bytes().map(|byte| {
                     let byte = byte.to_ascii_lowercase();
                     let found = ALPHABET.iter().rposition(|known| *known <= byte);
-                    found.unwrap_or(0) as f64
+                    found.unwrap_or(0) as i128
                 });
-                let base = ALPHABET.len() as f64;
-                Some((0..GUESSED_CHARACTERS).fold(0.0, |place, _| {
-                    place * base + characters.next().unwrap_or(0.0)
-                }))
+                let base = ALPHABET.len() as i128;
+                Some(
+                    (0..GUESSED_CHARACTERS)
+                        .fold(0, |place, _| place * base + characters.next().unwrap_or(0)),
+                )
             }
             Self::Uuid => {
                 let digits = value.rsplit('-').next()?;
-                u64::from_str_radix(digits, 16).ok().map(|node| node as f64)
+                u64::from_str_radix(digits, 16).ok().map(i128::from)
             }
         }
     }
 
     /// The SQL of the value at a place. `like` is a value of the column.
-    fn spelled(self, place: f64, like: &str) -> Option<String> {
-        if !place.is_finite() {
-            return None;
-        }
+    fn spelled(self, place: i128, like: &str) -> Option<String> {
         Some(match self {
             Self::Number => {
-                let number = place as i128;
-                if number < 0 {
-                    format!("({number})")
+                if place < 0 {
+                    format!("({place})")
                 } else {
-                    number.to_string()
+                    place.to_string()
                 }
             }
             Self::Day => {
@@ -577,7 +571,7 @@ mod tests {
     #[test]
     fn places_keep_the_order() {
         let ordered = |space: Space, values: &[&str]| {
-            let places: Vec<f64> = values
+            let places: Vec<i128> = values
                 .iter()
                 .map(|value| space.place(value).expect("has a place"))
                 .collect();
@@ -590,7 +584,7 @@ mod tests {
         );
         ordered(Space::Bytes, &["", "00FF", "0100", "FFFFFFFFFFFFFFFF"]);
         ordered(Space::Text, &["", "0a", "Ab", "abc", "zzz"]);
-        assert_eq!(Space::Number.spelled(-5.0, "").as_deref(), Some("(-5)"));
+        assert_eq!(Space::Number.spelled(-5, "").as_deref(), Some("(-5)"));
         assert_eq!(
             Space::Text
                 .spelled(Space::Text.place("cat").expect("a place"), "")

@@ -112,7 +112,7 @@ async fn a_missing_table_and_an_unknown_database() {
 async fn a_column_that_changed_its_type_is_told() {
     let database = Database::create("changed").await;
     database.run("CREATE TABLE t (a INT)").await;
-    database.run("INSERT INTO t VALUES (1)").await;
+    database.run("INSERT INTO t VALUES (20240101)").await;
     let connector = database.connector();
     let metadata = table(&connector, &database, "t").await;
     let plan = connector

@@ -102,7 +102,14 @@ async fn every_kind_of_key_is_cut() {
     )
     .await;
     check(&database, &connector, "bytes", 0.7).await;
-    fill(&database, "uuids", "id UUID NOT NULL", "id", "MD5(seq)").await;
+    fill(
+        &database,
+        "uuids",
+        "id UUID NOT NULL",
+        "id",
+        "CONCAT(LEFT(MD5(seq), 8), '-0000-4000-8000-', SUBSTR(MD5(seq), 9, 12))",
+    )
+    .await;
     check(&database, &connector, "uuids", 1.0).await;
     fill(
         &database,

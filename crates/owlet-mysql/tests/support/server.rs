@@ -24,12 +24,12 @@ impl Server {
             .expect("permissions");
         std::fs::write(
             folder.path().join("init.sql"),
-            "CREATE USER IF NOT EXISTS owlet IDENTIFIED BY 'owlet';\nGRANT ALL PRIVILEGES ON *.* TO owlet;\n",
+            "CREATE USER IF NOT EXISTS owlet IDENTIFIED BY 'owlet';\nGRANT ALL PRIVILEGES ON *.* TO owlet WITH GRANT OPTION;\n",
         )
         .expect("written");
         run(
             folder.path(),
-            "mariadb-install-db --no-defaults --datadir=$PWD/data --auth-root-authentication-method=normal \
+            "mariadb-install-db --no-defaults --datadir=$PWD/data --tmpdir=$PWD --auth-root-authentication-method=normal \
              --skip-test-db > install.log 2>&1",
         );
         let port = free_port();
@@ -91,7 +91,7 @@ impl Drop for Server {
 
 fn start_server(folder: &Path, port: u16, settings: &[&str]) -> Child {
     let script = format!(
-        "mariadbd --no-defaults --datadir=$PWD/data --port={port} --bind-address=127.0.0.1 --socket=$PWD/socket \
+        "mariadbd --no-defaults --datadir=$PWD/data --tmpdir=$PWD --port={port} --bind-address=127.0.0.1 --socket=$PWD/socket \
          --pid-file=$PWD/server.pid --init-file=$PWD/init.sql --innodb-flush-log-at-trx-commit=0 \
          --innodb-buffer-pool-size=64M {} > server.log 2>&1 </dev/null & server=$!; \
          while read -r _; do :; done; kill -9 $server 2>/dev/null; wait $server 2>/dev/null",
