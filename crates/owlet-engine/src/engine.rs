@@ -366,7 +366,7 @@ impl Engine {
         if let Some((catalog, _)) = name.split_once(&format!(".{PASSTHROUGH_SCHEMA}.")) {
             return self.known(catalog).err().unwrap_or(mapped);
         }
-        self.table_not_found(name.trim_start_matches(&format!("{NO_CATALOG}.default.")))
+        self.table_not_found(as_written(&name, sql))
     }
 
     fn table_not_found(&self, name: &str) -> EngineError {
@@ -455,6 +455,19 @@ async fn physical_plan(
     DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(scans)])
         .create_physical_plan(plan, state)
         .await
+}
+
+/// A resolved name without the leading parts that the statement does not spell.
+fn as_written<'name>(resolved: &'name str, sql: &str) -> &'name str {
+    let sql = sql.to_lowercase();
+    let mut name = resolved;
+    while !sql.contains(&name.to_lowercase()) {
+        match name.split_once('.') {
+            Some((_, rest)) => name = rest,
+            None => return resolved,
+        }
+    }
+    name
 }
 
 /// The statement fixes the order of its rows.

@@ -148,6 +148,7 @@ impl Run<'_> {
             format,
             target: Target::File,
             table: TableOptions {
+                null: "NULL",
                 max_rows,
                 width: None,
             },
@@ -250,7 +251,11 @@ pub fn table_options(max_rows: usize, printer: Printer) -> TableOptions {
     } else {
         None
     };
-    TableOptions { max_rows, width }
+    TableOptions {
+        max_rows,
+        width,
+        null: "NULL",
+    }
 }
 
 /// The command's error for a writer's.

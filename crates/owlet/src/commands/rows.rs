@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use super::query::table_options;
 use crate::arguments::Format;
 use crate::errors::{CliError, Result};
-use crate::formats::{self, Target};
+use crate::formats::{self, TableOptions, Target};
 use crate::output;
 use crate::printer::Printer;
 
@@ -45,7 +45,11 @@ impl Rows {
         let failed =
             |error: formats::WriteError| super::query::write_error("the standard output", error);
         let batch = self.batch()?;
-        let options = table_options(self.rows.len().max(1), printer);
+        // These tables have gaps, not values that are unknown.
+        let options = TableOptions {
+            null: "",
+            ..table_options(self.rows.len().max(1), printer)
+        };
         let mut writer = formats::writer(
             format,
             batch.schema(),

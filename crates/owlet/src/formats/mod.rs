@@ -7,6 +7,7 @@ mod display;
 mod json;
 mod markdown;
 mod names;
+mod records;
 mod table;
 mod temporal;
 

@@ -8,6 +8,7 @@ use arrow::record_batch::RecordBatch;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Row, Table};
 
 use super::display::{Encoder, Notation};
+use super::records::{self, Record};
 use super::{ResultWriter, WriteError};
 use crate::units;
 
@@ -21,6 +22,8 @@ pub struct TableOptions {
     pub max_rows: usize,
     /// Width to fit the table into; `None` lets it be as wide as its content.
     pub width: Option<u16>,
+    /// How NULL is shown.
+    pub null: &'static str,
 }
 
 /// Collects what will be shown.
@@ -81,7 +84,8 @@ impl ResultWriter for TableWriter<'_> {
         let missing = head_limit
             .saturating_sub(self.head.len())
             .min(batch.num_rows());
-        self.head.extend(cells(&batch.slice(0, missing))?);
+        let head = cells(&batch.slice(0, missing), self.options.null)?;
+        self.head.extend(head);
         let rest = batch.num_rows() - missing;
         if rest > 0 {
             self.keep_tail(batch.slice(missing, rest));
@@ -92,13 +96,62 @@ impl ResultWriter for TableWriter<'_> {
     fn finish(&mut self) -> Result<(), WriteError> {
         let mut tail = Vec::new();
         for batch in &self.tail {
-            tail.extend(cells(batch)?);
+            tail.extend(cells(batch, self.options.null)?);
         }
         let tail_limit = self.options.max_rows.saturating_sub(self.head.len());
         let tail = tail.split_off(tail.len().saturating_sub(tail_limit));
         let shown = (self.head.len() + tail.len()) as u64;
         let left_out = self.rows - shown;
 
+        if let Some(width) = self.options.width.map(usize::from)
+            && records::are_better(self.natural_widths(&tail), width)
+        {
+            self.write_records(&tail, width)?;
+        } else {
+            self.write_table(tail, left_out)?;
+        }
+        if left_out > 0 {
+            let total = units::counted(self.rows, "row");
+            writeln!(
+                self.out,
+                "{total}, {} not shown (see --max-rows, or another format)",
+                units::count(left_out)
+            )?;
+        }
+        self.out.flush()?;
+        Ok(())
+    }
+}
+
+impl TableWriter<'_> {
+    fn natural_widths<'a>(&'a self, tail: &'a [Vec<String>]) -> impl Iterator<Item = usize> + 'a {
+        self.columns
+            .iter()
+            .enumerate()
+            .map(move |(column, (name, _))| {
+                let cells = self.head.iter().chain(tail).map(|row| &row[column]);
+                cells
+                    .chain([name])
+                    .map(|text| text.chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
+    }
+
+    fn write_records(&mut self, tail: &[Vec<String>], width: usize) -> Result<(), WriteError> {
+        let first_of_tail = self.rows - tail.len() as u64;
+        let head = self.head.iter().zip(1..);
+        let tail = tail.iter().zip(first_of_tail + 1..);
+        let records: Vec<Record<'_>> = head
+            .chain(tail)
+            .map(|(cells, number)| Record { number, cells })
+            .collect();
+        let names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+        records::write(&names, &records, width, &mut self.out)?;
+        Ok(())
+    }
+
+    fn write_table(&mut self, tail: Vec<Vec<String>>, left_out: u64) -> Result<(), WriteError> {
         let mut table = Table::new();
         table.load_preset("││──╞═╪╡│    ┬┴┌┐└┘");
         match self.options.width {
@@ -123,20 +176,9 @@ impl ResultWriter for TableWriter<'_> {
             table.add_row(self.row(row));
         }
         writeln!(self.out, "{table}")?;
-        if left_out > 0 {
-            let total = units::counted(self.rows, "row");
-            writeln!(
-                self.out,
-                "{total}, {} not shown (see --max-rows, or another format)",
-                units::count(left_out)
-            )?;
-        }
-        self.out.flush()?;
         Ok(())
     }
-}
 
-impl TableWriter<'_> {
     fn row(&self, cells: Vec<String>) -> Row {
         cells
             .into_iter()
@@ -147,7 +189,7 @@ impl TableWriter<'_> {
     }
 }
 
-fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, WriteError> {
+fn cells(batch: &RecordBatch, null: &str) -> Result<Vec<Vec<String>>, WriteError> {
     let encoders = batch
         .columns()
         .iter()
@@ -160,7 +202,7 @@ fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>, WriteError> {
                 .iter()
                 .map(|encoder| {
                     if encoder.is_null(row) {
-                        return "NULL".to_owned();
+                        return null.to_owned();
                     }
                     cell.clear();
                     encoder.write(row, &mut cell);

@@ -31,6 +31,7 @@ impl Write for Sink {
 const OPTIONS: TableOptions = TableOptions {
     max_rows: 6,
     width: None,
+    null: "NULL",
 };
 
 fn written(format: Format, target: Target, batches: &[RecordBatch]) -> Vec<u8> {
@@ -215,6 +216,24 @@ fn a_long_table_shows_both_ends_and_says_what_it_cut() {
     ));
     let exactly = text(Format::Table, &[numbers(0, 6)]);
     assert!(!exactly.contains('…'), "{exactly}");
+}
+
+#[test]
+fn columns_that_do_not_fit_side_by_side_stand_below_each_other() {
+    let narrow = TableOptions {
+        width: Some(40),
+        ..OPTIONS
+    };
+    let batch = awkward();
+    let sink = Sink::default();
+    let out = Box::new(sink.clone());
+    let mut writer =
+        writer(Format::Table, batch.schema(), Target::Stream, narrow, out).expect("a writer");
+    writer.write(&batch).expect("written");
+    writer.finish().expect("finished");
+    drop(writer);
+    let bytes = sink.0.lock().expect("not poisoned").clone();
+    insta::assert_snapshot!(String::from_utf8(bytes).expect("text"));
 }
 
 #[test]
