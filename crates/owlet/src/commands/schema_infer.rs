@@ -12,10 +12,10 @@ use crate::units;
 pub async fn run(arguments: SchemaInferArguments, context: &Context) -> Result<ExitStatus> {
     let config = config::load(&context.config)?;
     let (catalog, table) = split_name(&arguments.name)?;
-    let connector = config::runtime::dynamodb_connector(&config, &catalog)
+    let report = config::runtime::infer_dynamodb_schema(&config, &catalog, table)
         .await
         .map_err(EngineError::from)?;
-    let Some(connector) = connector else {
+    let Some(report) = report else {
         let hint =
             "schemas are inferred for catalogs with connector = \"dynamodb\"; see `owlet catalogs`";
         return Err(CliError::usage(
@@ -23,10 +23,6 @@ pub async fn run(arguments: SchemaInferArguments, context: &Context) -> Result<E
             hint,
         ));
     };
-    let report = connector
-        .infer_schema(table)
-        .await
-        .map_err(EngineError::from)?;
     let mut rows = Rows::new(&["column", "type", "attribute", "key", "evidence"]);
     for evidence in &report.attributes {
         let decided = if evidence.overridden {

@@ -139,6 +139,8 @@ pub fn dynamodb(config: &Config, settings: &DynamoDbSettings) -> DynamoDbOptions
         secret_access_key: exposed(&settings.secret_access_key),
         session_token: exposed(&settings.session_token),
         max_rcu_per_second: settings.max_rcu_per_second,
+        max_capacity_share: settings.max_capacity_share,
+        price_per_million_rcu: settings.price_per_million_rcu,
         segments: settings.segments,
         schema_overrides: settings
             .schema_overrides
@@ -200,13 +202,8 @@ pub fn dynamodb(config: &Config, settings: &DynamoDbSettings) -> DynamoDbOptions
 
 /// Options of a catalog of files.
 pub fn object(config: &Config, settings: &ObjectSettings) -> ObjectOptions {
-    let location = if settings.location.contains("://") {
-        settings.location.clone()
-    } else {
-        folder_text(config, &settings.location)
-    };
     ObjectOptions {
-        location,
+        location: location(config, &settings.location),
         region: settings.region.clone(),
         endpoint: settings.endpoint.clone(),
         allow_http: settings.allow_http,
@@ -234,6 +231,15 @@ pub fn object(config: &Config, settings: &ObjectSettings) -> ObjectOptions {
                 (name.clone(), options)
             })
             .collect(),
+    }
+}
+
+/// An address as it is; a folder relative to the configuration's file.
+pub fn location(config: &Config, location: &str) -> String {
+    if location.contains("://") {
+        location.to_owned()
+    } else {
+        folder_text(config, location)
     }
 }
 

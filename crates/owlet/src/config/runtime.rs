@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use owlet_connector::ConnectorError;
-use owlet_dynamodb::DynamoDbConnector;
+use owlet_dynamodb::{DynamoDbConnector, DynamoDbExportConnector, InferenceReport};
 use owlet_engine::{Engine, EngineConfig, EngineError, Source};
 use owlet_mysql::MysqlConnector;
 use owlet_object::ObjectConnector;
@@ -47,8 +47,11 @@ fn source(config: &Config, catalog: &Catalog) -> Result<Source, ConnectorError> 
             name,
             options::sqlite(config, settings),
         )?)),
-        CatalogSettings::DynamoDb(settings) => match &settings.embedded {
-            Some(file) => {
+        CatalogSettings::DynamoDb(settings) => match (&settings.location, &settings.embedded) {
+            (Some(location), _) => {
+                Source::Table(Arc::new(exports(config, name, settings, location)?))
+            }
+            (None, Some(file)) => {
                 let options = options::dynamodb(config, settings);
                 Source::Table(Arc::new(EmbeddedConnector::new(
                     name,
@@ -56,7 +59,7 @@ fn source(config: &Config, catalog: &Catalog) -> Result<Source, ConnectorError> 
                     options,
                 )))
             }
-            None => Source::Table(Arc::new(dynamodb(config, name, settings)?)),
+            (None, None) => Source::Table(Arc::new(dynamodb(config, name, settings)?)),
         },
         CatalogSettings::Object(settings) => Source::Object(Arc::new(ObjectConnector::new(
             name,
@@ -73,25 +76,49 @@ fn dynamodb(
     DynamoDbConnector::new(name, options::dynamodb(config, settings))
 }
 
-/// The DynamoDB connector of a catalog, for what only it can do (`owlet schema infer`); `None` when the catalog
-/// is of another kind or does not exist.
-pub async fn dynamodb_connector(
+fn exports(
     config: &Config,
     name: &str,
-) -> Result<Option<Arc<DynamoDbConnector>>, ConnectorError> {
+    settings: &DynamoDbSettings,
+    location: &str,
+) -> Result<DynamoDbExportConnector, ConnectorError> {
+    DynamoDbExportConnector::new(
+        name,
+        &options::location(config, location),
+        options::dynamodb(config, settings),
+    )
+}
+
+/// What a sample of a DynamoDB table, or of its export, shows (`owlet schema infer`); `None` when the catalog is of
+/// another kind or does not exist.
+pub async fn infer_dynamodb_schema(
+    config: &Config,
+    name: &str,
+    table: &str,
+) -> Result<Option<InferenceReport>, ConnectorError> {
     let catalog = config.catalogs.iter().find(|catalog| catalog.name == name);
     let Some(CatalogSettings::DynamoDb(settings)) = catalog.map(|catalog| &catalog.settings) else {
         return Ok(None);
     };
-    match &settings.embedded {
-        Some(file) => {
-            let embedded = EmbeddedConnector::new(
-                name,
-                config.path(file),
-                options::dynamodb(config, settings),
-            );
-            embedded.started().await.map(Some)
+    let report = match (&settings.location, &settings.embedded) {
+        (Some(location), _) => {
+            exports(config, name, settings, location)?
+                .infer_schema(table)
+                .await?
         }
-        None => dynamodb(config, name, settings).map(|connector| Some(Arc::new(connector))),
-    }
+        (None, Some(file)) => {
+            let options = options::dynamodb(config, settings);
+            EmbeddedConnector::new(name, config.path(file), options)
+                .started()
+                .await?
+                .infer_schema(table)
+                .await?
+        }
+        (None, None) => {
+            dynamodb(config, name, settings)?
+                .infer_schema(table)
+                .await?
+        }
+    };
+    Ok(Some(report))
 }

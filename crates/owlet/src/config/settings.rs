@@ -204,10 +204,15 @@ pub struct SqliteSettings {
     pub busy_timeout: Option<Period>,
 }
 
-/// DynamoDB tables of one account and region; their only schema is default.
+/// DynamoDB tables of one account and region, or exported to files; their only schema is default.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DynamoDbSettings {
+    /// Where the tables are read: from DynamoDB itself (without it), or from exports in location.
+    pub source: Option<DynamoDbSource>,
+    /// With source = "export": folder or s3://bucket/prefix of the exports. region, endpoint, profile and keys are
+    /// then those of S3.
+    pub location: Option<String>,
     /// AWS region, e.g. "eu-central-1"; without it the AWS configuration's.
     pub region: Option<String>,
     /// Replaces the service's address, e.g. "http://127.0.0.1:8000" for DynamoDB Local.
@@ -230,6 +235,11 @@ pub struct DynamoDbSettings {
     pub sample_max_rcu: Option<f64>,
     /// Read capacity units a second over all queries of this catalog; unlimited without it.
     pub max_rcu_per_second: Option<f64>,
+    /// Share of a table's (or global index's) provisioned capacity that reads may take, above 0 up to 1; unlimited
+    /// without it.
+    pub max_capacity_share: Option<f64>,
+    /// US dollars for a million read request units; the region's list price, where it is known, without it.
+    pub price_per_million_rcu: Option<f64>,
     /// Segments of a parallel scan; decided by the table's size without it.
     pub segments: Option<u32>,
     /// TOML file of column types that take precedence over inference (`owlet schema infer --write`).
@@ -254,6 +264,16 @@ pub struct DynamoDbSettings {
     pub connect_timeout: Option<Period>,
     /// Time without a byte of the answer ("30s" without it).
     pub read_timeout: Option<Period>,
+}
+
+/// Where a DynamoDB catalog reads its tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DynamoDbSource {
+    /// DynamoDB itself.
+    Table,
+    /// Files that DynamoDB exported to S3, there or copied to a folder.
+    Export,
 }
 
 /// Read consistency.
@@ -469,9 +489,15 @@ fn resolve_catalog(places: &Places, entry: Entry<'_>) -> Result<CatalogSettings,
             .map(CatalogSettings::Postgres),
         "mysql" => places.read(&table_name, value).map(CatalogSettings::Mysql),
         "sqlite" => places.read(&table_name, value).map(CatalogSettings::Sqlite),
-        "dynamodb" => places
-            .read(&table_name, value)
-            .map(CatalogSettings::DynamoDb),
+        "dynamodb" => {
+            let settings = places.read(&table_name, value)?;
+            match contradiction(&settings) {
+                None => Ok(CatalogSettings::DynamoDb(settings)),
+                Some((message, hint)) => {
+                    Err(places.problem(offset, format!("[{table_name}] {message}"), hint))
+                }
+            }
+        }
         "object" => places.read(&table_name, value).map(CatalogSettings::Object),
         later if LATER_CONNECTORS.contains(&later) => {
             let message =
@@ -491,6 +517,30 @@ fn resolve_catalog(places: &Places, entry: Entry<'_>) -> Result<CatalogSettings,
             ))
         }
     }
+}
+
+/// Keys of a DynamoDB catalog that mean nothing together, with the remedy.
+fn contradiction(settings: &DynamoDbSettings) -> Option<(&'static str, &'static str)> {
+    let exported = settings.source == Some(DynamoDbSource::Export);
+    if exported && settings.location.is_none() {
+        return Some((
+            "source = \"export\" without `location`",
+            "add location = \"s3://bucket/prefix\", or a folder",
+        ));
+    }
+    if exported && settings.embedded.is_some() {
+        return Some((
+            "`embedded` is a live database, source = \"export\" reads files",
+            "remove one of them",
+        ));
+    }
+    if !exported && settings.location.is_some() {
+        return Some((
+            "`location` without source = \"export\"",
+            "add source = \"export\" to read exported files",
+        ));
+    }
+    None
 }
 
 fn quoted(words: &[&str]) -> String {

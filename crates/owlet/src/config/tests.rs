@@ -226,3 +226,64 @@ fn the_json_schema_knows_every_connector() {
         serde_json::json!(false)
     );
 }
+
+#[test]
+fn exports_of_dynamodb_are_read_from_their_location() {
+    let config = read(
+        r#"
+        [catalog.near]
+        connector = "dynamodb"
+        source = "export"
+        location = "exports/"
+        [catalog.far]
+        connector = "dynamodb"
+        source = "export"
+        location = "s3://bucket/prefix"
+        [catalog.live]
+        connector = "dynamodb"
+        region = "eu-central-1"
+        max_capacity_share = 0.25
+        price_per_million_rcu = 0.1
+        "#,
+    )
+    .expect("valid");
+    let settings: Vec<&settings::DynamoDbSettings> = config
+        .catalogs
+        .iter()
+        .map(|catalog| match &catalog.settings {
+            CatalogSettings::DynamoDb(settings) => settings,
+            other => panic!("not DynamoDB: {other:?}"),
+        })
+        .collect();
+    let location = |settings: &settings::DynamoDbSettings| {
+        settings
+            .location
+            .as_ref()
+            .map(|location| options::location(&config, location))
+    };
+    assert_eq!(location(settings[0]).as_deref(), Some("folder/exports/"));
+    assert_eq!(location(settings[1]).as_deref(), Some("s3://bucket/prefix"));
+    assert_eq!(location(settings[2]), None);
+    let options = options::dynamodb(&config, settings[2]);
+    assert_eq!(options.max_capacity_share, Some(0.25));
+    assert_eq!(options.price_per_million_rcu, Some(0.1));
+    runtime::engine(&config).expect("every catalog can be built");
+}
+
+#[test]
+fn keys_of_exports_that_contradict_are_refused() {
+    insta::assert_snapshot!(report("[catalog.a]\nconnector = \"dynamodb\"\nsource = \"export\"\n"), @r#"
+    error: folder/owlet.toml:2: [catalog.a] source = "export" without `location`
+    hint: add location = "s3://bucket/prefix", or a folder
+    "#);
+    insta::assert_snapshot!(report("[catalog.a]\nconnector = \"dynamodb\"\nlocation = \"x/\"\n"), @r#"
+    error: folder/owlet.toml:2: [catalog.a] `location` without source = "export"
+    hint: add source = "export" to read exported files
+    "#);
+    insta::assert_snapshot!(
+        report("[catalog.a]\nconnector = \"dynamodb\"\nsource = \"export\"\nlocation = \"x/\"\nembedded = \"y\"\n"),
+        @r#"
+    error: folder/owlet.toml:2: [catalog.a] `embedded` is a live database, source = "export" reads files
+    hint: remove one of them
+    "#);
+}
