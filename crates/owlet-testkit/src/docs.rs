@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use owlet_remote_sql::DocTable;
+use owlet_remote_sql::mysql::MysqlDialect;
 use owlet_remote_sql::postgres::PostgresDialect;
 
 use crate::Result;
@@ -25,6 +26,12 @@ fn tables() -> Vec<(&'static str, &'static str, String)> {
             "postgres.md",
             "postgres-pushdown",
             PostgresDialect::pushdown_table().to_markdown(),
+        ),
+        ("mysql.md", "mysql-types", mysql_types()),
+        (
+            "mysql.md",
+            "mysql-pushdown",
+            MysqlDialect::pushdown_table().to_markdown(),
         ),
         (
             "sqlite.md",
@@ -67,6 +74,25 @@ fn postgres_types() -> String {
     DocTable {
         title: "Types",
         headers: vec!["PostgreSQL", "Arrow", "Note"],
+        rows,
+    }
+    .to_markdown()
+}
+
+fn mysql_types() -> String {
+    let rows = owlet_mysql::type_table()
+        .into_iter()
+        .map(|row| {
+            vec![
+                row.native.to_owned(),
+                row.arrow.to_owned(),
+                row.notes.to_owned(),
+            ]
+        })
+        .collect();
+    DocTable {
+        title: "Types",
+        headers: vec!["MySQL, MariaDB", "Arrow", "Note"],
         rows,
     }
     .to_markdown()

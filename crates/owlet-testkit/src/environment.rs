@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
 use tokio_postgres::{Client, NoTls};
 
 use crate::Result;
@@ -67,6 +69,61 @@ impl PostgresDatabase {
             ))
             .await?)
     }
+}
+
+/// A MariaDB database that exists as long as this value is not dropped with [`MysqlDatabase::drop_database`].
+#[derive(Debug)]
+pub struct MysqlDatabase {
+    /// Its name, a schema of the catalog.
+    pub name: String,
+    server: String,
+}
+
+impl MysqlDatabase {
+    /// Creates an empty database with a unique name, whose text ignores case unless a column says otherwise.
+    pub async fn create(purpose: &str) -> Result<Self> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let server = required("OWLET_TEST_MYSQL_URL")
+            .trim_end_matches('/')
+            .to_owned();
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{purpose}_{}_{number}", std::process::id());
+        let mut conn = connect_mysql(&server).await?;
+        conn.query_drop(format!("DROP DATABASE IF EXISTS {name}"))
+            .await?;
+        conn.query_drop(format!(
+            "CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+        ))
+        .await?;
+        Ok(Self { name, server })
+    }
+
+    /// Connection URL of the database.
+    pub fn url(&self) -> String {
+        format!("{}/{}", self.server, self.name)
+    }
+
+    /// Opens a connection.
+    pub async fn connect(&self) -> Result<Conn> {
+        connect_mysql(&self.url()).await
+    }
+
+    /// Removes the database.
+    pub async fn drop_database(self) -> Result<()> {
+        let mut conn = connect_mysql(&self.server).await?;
+        Ok(conn
+            .query_drop(format!("DROP DATABASE IF EXISTS {}", self.name))
+            .await?)
+    }
+}
+
+/// Opens a MariaDB connection in UTC.
+pub async fn connect_mysql(url: &str) -> Result<Conn> {
+    let opts = OptsBuilder::from_opts(Opts::from_url(url)?).prefer_socket(Some(false));
+    let mut conn = Conn::new(opts).await?;
+    conn.query_drop("SET NAMES utf8mb4, time_zone = '+00:00'")
+        .await?;
+    Ok(conn)
 }
 
 /// Opens a connection whose driver runs in the background.

@@ -120,19 +120,25 @@ async fn run_bench(arguments: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `--sources postgres,sqlite,dynamodb`; all without the option.
+/// `--sources postgres,mysql,sqlite,dynamodb`; all without the option.
 fn homes(arguments: &[String]) -> Result<Vec<Home>> {
     let Some(position) = arguments
         .iter()
         .position(|argument| argument == "--sources")
     else {
-        return Ok(vec![Home::Postgres, Home::Sqlite, Home::DynamoDb]);
+        return Ok(vec![
+            Home::Postgres,
+            Home::Mysql,
+            Home::Sqlite,
+            Home::DynamoDb,
+        ]);
     };
     let names = arguments.get(position + 1).ok_or("--sources needs names")?;
     names
         .split(',')
         .map(|name| match name {
             "postgres" => Ok(Home::Postgres),
+            "mysql" => Ok(Home::Mysql),
             "sqlite" => Ok(Home::Sqlite),
             "dynamodb" => Ok(Home::DynamoDb),
             other => Err(format!("unknown source {other}").into()),

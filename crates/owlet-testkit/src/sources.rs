@@ -5,17 +5,20 @@ use std::sync::Arc;
 
 use owlet_dynamodb::{DynamoDbConnector, DynamoDbOptions};
 use owlet_engine::{Engine, EngineConfig, Source};
+use owlet_mysql::{MysqlConnector, MysqlOptions};
 use owlet_object::{ObjectConnector, ObjectOptions};
 use owlet_postgres::{PostgresConnector, PostgresOptions};
 use owlet_sqlite::{SqliteConnector, SqliteOptions};
 
 use crate::Result;
 
-/// Which catalogs an engine has: `pg`, `lite`, `dynamo`, `files`.
+/// Which catalogs an engine has: `pg`, `my`, `lite`, `dynamo`, `files`.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogs {
     /// URL of a PostgreSQL database.
     pub postgres: Option<String>,
+    /// URL of a MariaDB server.
+    pub mysql: Option<String>,
     /// An SQLite file.
     pub sqlite: Option<PathBuf>,
     /// Endpoint of a DynamoDB emulator.
@@ -34,6 +37,10 @@ pub fn engine(catalogs: &Catalogs) -> Result<Engine> {
     if let Some(url) = &catalogs.postgres {
         let connector = PostgresConnector::new("pg", PostgresOptions::new(url))?;
         builder = builder.catalog("pg", Source::Sql(Arc::new(connector)));
+    }
+    if let Some(url) = &catalogs.mysql {
+        let connector = MysqlConnector::new("my", MysqlOptions::new(url))?;
+        builder = builder.catalog("my", Source::Sql(Arc::new(connector)));
     }
     if let Some(path) = &catalogs.sqlite {
         let connector = SqliteConnector::new("lite", SqliteOptions::new(path))?;

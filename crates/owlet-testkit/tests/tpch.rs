@@ -1,7 +1,7 @@
 //! The 22 TPC-H queries: every answer equal to PostgreSQL's own, wherever the tables live.
 
 use owlet_engine::{Engine, Pushdown, QueryOptions};
-use owlet_testkit::environment::PostgresDatabase;
+use owlet_testkit::environment::{MysqlDatabase, PostgresDatabase};
 use owlet_testkit::tpch::layout::{Dataset, Layout};
 use owlet_testkit::{native, run, tpch};
 
@@ -12,15 +12,22 @@ async fn every_answer_is_postgresqls_own() {
     let database = PostgresDatabase::create("owlet_tpch").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let prefix = format!("tpch_{}_", std::process::id());
-    let dataset = Dataset::load(&database.url(), &prefix, folder.path(), SCALE_FACTOR)
+    let mut dataset = Dataset::load(&database.url(), &prefix, folder.path(), SCALE_FACTOR)
         .await
         .unwrap();
+    let mysql = MysqlDatabase::create("owlet_tpch").await.unwrap();
+    dataset.add_mysql(&mysql).await.unwrap();
     let engine = dataset.engine().unwrap();
     let client = database.connect().await.unwrap();
     let mut problems = Vec::new();
     for query in tpch::queries(SCALE_FACTOR) {
         let expected = native::postgres(&client, &query.sql).await.unwrap();
-        for layout in [Layout::Postgres, Layout::Split] {
+        for layout in [
+            Layout::Postgres,
+            Layout::Split,
+            Layout::Mysql,
+            Layout::SplitFour,
+        ] {
             let sql = query.with_table_names(|table| dataset.name(layout, table));
             for pushdown in [Pushdown::On, Pushdown::Off] {
                 if let Err(problem) = compare(&engine, &sql, pushdown, &expected).await {
@@ -34,6 +41,7 @@ async fn every_answer_is_postgresqls_own() {
     }
     dataset.clean().await.unwrap();
     database.drop_database().await.unwrap();
+    mysql.drop_database().await.unwrap();
     assert!(
         problems.is_empty(),
         "{} problems:\n{}",

@@ -90,7 +90,7 @@ pub async fn check(world: &World<'_>, tables: &[Table], schema: &str, query: &Qu
     let native_sql = match home {
         Home::Postgres => render(Target::Postgres),
         Home::Sqlite => render(Target::Sqlite),
-        Home::DynamoDb => None,
+        Home::DynamoDb | Home::Mysql => None,
     };
     let Some(native_sql) = native_sql else {
         return Verdict::Agreed { with_source: false };

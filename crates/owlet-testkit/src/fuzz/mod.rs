@@ -118,11 +118,13 @@ async fn fuzz_case(
 
 /// Tables of one case: mostly two or more of one source, so that joins are pushed down.
 pub fn random_tables(case: u64, random: &mut StdRng) -> Vec<Table> {
-    let mut homes = match random.random_range(0..10) {
+    let mut homes = match random.random_range(0..14) {
         0..=4 => vec![Home::Postgres, Home::Postgres],
         5..=6 => vec![Home::Sqlite, Home::Sqlite],
         7 => vec![Home::Postgres, Home::Sqlite],
         8 => vec![Home::Postgres, Home::DynamoDb],
+        9..=11 => vec![Home::Mysql, Home::Mysql],
+        12 => vec![Home::Mysql, Home::Postgres],
         _ => vec![Home::Postgres, Home::Sqlite, Home::Postgres],
     };
     if random.random_bool(0.3) {

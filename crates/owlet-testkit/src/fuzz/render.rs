@@ -2,7 +2,7 @@
 //! Must never run anything.
 
 use super::query::{Aggregate, Expr, Output, Query};
-use super::schema::Table;
+use super::schema::{Table, mysql_schema};
 use super::value::{Class, Collation, Kind, Target, identifier, quoted};
 
 /// Renders one query for one target.
@@ -210,6 +210,7 @@ impl Renderer<'_> {
         let name = match self.target {
             Target::Owlet => table.owlet_name(self.schema),
             Target::Postgres => format!("{}.{}", self.schema, table.name),
+            Target::Mysql => format!("{}.{}", mysql_schema(self.schema), table.name),
             Target::Sqlite => table.name.clone(),
         };
         format!("{name} t{position}")

@@ -15,6 +15,8 @@ pub enum Home {
     Sqlite,
     /// Catalog `dynamo`
     DynamoDb,
+    /// Catalog `my`
+    Mysql,
 }
 
 /// A column.
@@ -85,6 +87,26 @@ const SQLITE_KINDS: &[Kind] = &[
     Kind::Text(Collation::NoCase),
     Kind::Bytes,
 ];
+const MYSQL_KINDS: &[Kind] = &[
+    Kind::Boolean,
+    Kind::SmallInteger,
+    Kind::Integer,
+    Kind::Integer,
+    Kind::BigInteger,
+    Kind::Double,
+    Kind::Decimal(10, 2),
+    Kind::Decimal(10, 2),
+    Kind::Decimal(30, 10),
+    Kind::Text(Collation::Binary),
+    Kind::Text(Collation::Language),
+    Kind::Text(Collation::NoCase),
+    Kind::Text(Collation::NoCase),
+    Kind::Character(5),
+    Kind::Date,
+    Kind::Timestamp,
+    Kind::Bytes,
+    Kind::Uuid,
+];
 const DYNAMODB_KINDS: &[Kind] = &[
     Kind::Integer,
     Kind::Text(Collation::Binary),
@@ -99,6 +121,7 @@ impl Table {
             Home::Postgres => POSTGRES_KINDS,
             Home::Sqlite => SQLITE_KINDS,
             Home::DynamoDb => DYNAMODB_KINDS,
+            Home::Mysql => MYSQL_KINDS,
         };
         let mut columns = vec![Column {
             name: "id".to_owned(),
@@ -150,6 +173,7 @@ impl Table {
             Home::Postgres => format!("pg.{schema}.{}", self.name),
             Home::Sqlite => format!("lite.main.{}", self.name),
             Home::DynamoDb => format!("dynamo.default.{}", identifier(&self.name)),
+            Home::Mysql => format!("my.{}.{}", mysql_schema(schema), self.name),
         }
     }
 
@@ -157,6 +181,7 @@ impl Table {
     pub fn sql(&self, target: Target, schema: &str) -> Vec<String> {
         let name = match target {
             Target::Postgres => format!("{schema}.{}", self.name),
+            Target::Mysql => format!("{}.{}", mysql_schema(schema), self.name),
             _ => self.name.clone(),
         };
         let columns: Vec<String> = self
@@ -165,11 +190,11 @@ impl Table {
             .enumerate()
             .map(|(index, column)| {
                 let key = if index == 0 { " PRIMARY KEY" } else { "" };
-                format!(
-                    "{} {}{key}",
-                    identifier(&column.name),
-                    column.kind.sql(target)
-                )
+                let name = match target {
+                    Target::Mysql => format!("`{}`", column.name.replace('`', "``")),
+                    _ => identifier(&column.name),
+                };
+                format!("{name} {}{key}", column.kind.sql(target))
             })
             .collect();
         let mut statements = vec![format!("CREATE TABLE {name} ({})", columns.join(", "))];
@@ -189,8 +214,10 @@ impl Table {
                 rows.join(",\n  ")
             ));
         }
-        if target == Target::Postgres {
-            statements.push(format!("ANALYZE {name}"));
+        match target {
+            Target::Postgres => statements.push(format!("ANALYZE {name}")),
+            Target::Mysql => statements.push(format!("ANALYZE TABLE {name}")),
+            Target::Owlet | Target::Sqlite => {}
         }
         statements
     }
@@ -217,6 +244,11 @@ impl Table {
             })
             .collect()
     }
+}
+
+/// The database of a case in MariaDB, where databases are the server's and not a connection's.
+pub fn mysql_schema(schema: &str) -> String {
+    format!("owlet_fuzz_{}_{schema}", std::process::id())
 }
 
 fn row_count(random: &mut StdRng) -> i64 {

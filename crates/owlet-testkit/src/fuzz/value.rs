@@ -13,6 +13,8 @@ pub enum Target {
     Postgres,
     /// SQLite itself.
     Sqlite,
+    /// MariaDB, for tables and rows only: its answers are compared with and without pushdown.
+    Mysql,
 }
 
 /// How text compares in its source.
@@ -334,6 +336,7 @@ impl Kind {
     /// A type as a source's DDL or the engine's `CAST` spells it.
     pub fn sql(self, target: Target) -> String {
         let name = match (self, target) {
+            (kind, Target::Mysql) => return kind.mysql(),
             (Self::Boolean, _) => "boolean",
             (Self::SmallInteger, Target::Sqlite)
             | (Self::Integer, Target::Sqlite)
@@ -367,6 +370,28 @@ impl Kind {
             (Self::Uuid, _) => "uuid",
         };
         name.to_owned()
+    }
+
+    /// The type in MariaDB. Text comes in both binary and other collations, short enough to be sorted and not.
+    fn mysql(self) -> String {
+        match self {
+            Self::Boolean => "boolean".to_owned(),
+            Self::SmallInteger => "smallint".to_owned(),
+            Self::Integer => "int".to_owned(),
+            Self::BigInteger => "bigint".to_owned(),
+            Self::Real => "float".to_owned(),
+            Self::Double => "double".to_owned(),
+            Self::Decimal(precision, scale) => format!("decimal({precision},{scale})"),
+            Self::Text(Collation::Binary) => "varchar(200) COLLATE utf8mb4_bin".to_owned(),
+            Self::Text(Collation::Language) => "text COLLATE utf8mb4_unicode_ci".to_owned(),
+            Self::Text(Collation::NoCase) => "varchar(200) COLLATE utf8mb4_general_ci".to_owned(),
+            Self::Character(length) => format!("char({length}) COLLATE utf8mb4_general_ci"),
+            Self::Date => "date".to_owned(),
+            Self::Timestamp => "datetime(6)".to_owned(),
+            Self::Instant => "timestamp(6)".to_owned(),
+            Self::Bytes => "varbinary(100)".to_owned(),
+            Self::Uuid => "uuid".to_owned(),
+        }
     }
 
     /// A value of this type, often a trap.
@@ -417,6 +442,7 @@ impl Value {
             other => other.sql(target),
         };
         match self {
+            value if target == Target::Mysql => value.mysql(),
             Self::Null if target == Target::Sqlite => "NULL".to_owned(),
             Self::Null => format!(
                 "CAST(NULL AS {})",
@@ -465,6 +491,27 @@ impl Value {
                 (Kind::Decimal(_, _), _) if text.contains('.') => format!("DECIMAL '{text}'"),
                 _ => format!("CAST('{text}' AS {})", type_name()),
             },
+        }
+    }
+}
+
+impl Value {
+    /// A constant that MariaDB stores as it is, under every `sql_mode`.
+    fn mysql(&self) -> String {
+        let hexadecimal =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        match self {
+            Self::Null => "NULL".to_owned(),
+            Self::Boolean(value) => value.to_string(),
+            Self::Integer(value) => value.to_string(),
+            // There is neither NaN nor infinity.
+            Self::Float(value) if !value.is_finite() => "0.25e0".to_owned(),
+            Self::Float(value) => format!("{value:e}"),
+            Self::Written(text) => quoted(text),
+            Self::Text(text) => {
+                format!("CONVERT(X'{}' USING utf8mb4)", hexadecimal(text.as_bytes()))
+            }
+            Self::Bytes(bytes) => format!("X'{}'", hexadecimal(bytes)),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use mysql_async::prelude::Queryable;
 use owlet_engine::{Engine, Pushdown, QueryOptions};
 use tempfile::TempDir;
 use tokio_postgres::Client;
 
-use super::schema::{Home, Table};
+use super::schema::{Home, Table, mysql_schema};
 use super::value::Target;
 use crate::answer::Answer;
 use crate::dynamodb::DynamoDb;
@@ -29,6 +30,8 @@ pub struct Servers {
     /// DynamoDB emulator.
     pub dynamodb: DynamoDb,
     endpoint: String,
+    /// URL of the MariaDB server.
+    mysql: String,
 }
 
 impl Servers {
@@ -48,6 +51,7 @@ impl Servers {
             client,
             dynamodb: DynamoDb::new(endpoint.clone()),
             endpoint,
+            mysql: crate::environment::required("OWLET_TEST_MYSQL_URL"),
         })
     }
 }
@@ -90,6 +94,25 @@ impl<'a> World<'a> {
                             .map_err(|error| format!("{error}\n{statement}"))?;
                     }
                 }
+                Home::Mysql => {
+                    let mut conn = crate::environment::connect_mysql(&servers.mysql).await?;
+                    // Both quoting modes: what is stored, and what is asked, is the same under each.
+                    let mode = match table.rows.len() % 2 {
+                        0 => "ANSI_QUOTES,PIPES_AS_CONCAT",
+                        _ => "NO_BACKSLASH_ESCAPES",
+                    };
+                    conn.query_drop(format!("SET sql_mode = '{mode}'")).await?;
+                    let database = mysql_schema(schema);
+                    conn.query_drop(format!(
+                        "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
+                    ))
+                    .await?;
+                    for statement in table.sql(Target::Mysql, schema) {
+                        conn.query_drop(&statement)
+                            .await
+                            .map_err(|error| format!("{error}\n{statement}"))?;
+                    }
+                }
                 Home::DynamoDb => {
                     servers
                         .dynamodb
@@ -105,6 +128,7 @@ impl<'a> World<'a> {
         drop(connection);
         let engine = sources::engine(&Catalogs {
             postgres: Some(servers.database.url()),
+            mysql: Some(servers.mysql.clone()),
             sqlite: Some(lite),
             dynamodb: Some(servers.endpoint.clone()),
             object: None,
@@ -156,6 +180,7 @@ impl<'a> World<'a> {
             Home::Postgres => native::postgres(&self.servers.client, sql).await,
             Home::Sqlite => native::sqlite(&self.folder.path().join("fuzz.sqlite"), sql),
             Home::DynamoDb => Err("DynamoDB has no SQL".into()),
+            Home::Mysql => Err("queries are not rendered for MariaDB".into()),
         };
         answer.map_err(|error| error.to_string())
     }
@@ -173,6 +198,11 @@ impl<'a> World<'a> {
                 Home::Sqlite => {
                     script.push_str("-- SQLite\n");
                     script.push_str(&table.sql(Target::Sqlite, &self.schema).join(";\n"));
+                    script.push_str(";\n");
+                }
+                Home::Mysql => {
+                    script.push_str("-- MariaDB\n");
+                    script.push_str(&table.sql(Target::Mysql, &self.schema).join(";\n"));
                     script.push_str(";\n");
                 }
                 Home::DynamoDb => {
@@ -195,6 +225,14 @@ impl<'a> World<'a> {
             .client
             .batch_execute(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema))
             .await?;
+        if self.tables.iter().any(|table| table.home == Home::Mysql) {
+            let mut conn = crate::environment::connect_mysql(&self.servers.mysql).await?;
+            conn.query_drop(format!(
+                "DROP DATABASE IF EXISTS {}",
+                mysql_schema(&self.schema)
+            ))
+            .await?;
+        }
         for table in self
             .tables
             .iter()

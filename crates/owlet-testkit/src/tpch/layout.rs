@@ -1,4 +1,4 @@
-//! Where the eight tables live: all in PostgreSQL, or split over three kinds of source. Loads them, builds an
+//! Where the eight tables live: all in one database, or split over three or four kinds of source. Loads them, builds an
 //! engine over them, and names them for it.
 
 use std::path::Path;
@@ -10,10 +10,13 @@ use super::{
 };
 use crate::Result;
 use crate::dynamodb::DynamoDb;
+use crate::environment::MysqlDatabase;
 use crate::sources::{self, Catalogs};
 
 /// Tables of the split layout that stay in PostgreSQL.
 pub const SPLIT_POSTGRES: [Table; 3] = [ORDERS, LINEITEM, CUSTOMER];
+/// Tables of the four-way split that are in MariaDB; the rest is where the split layout has it.
+pub const SPLIT_MYSQL: [Table; 2] = [ORDERS, CUSTOMER];
 /// Tables of the split layout in DynamoDB.
 pub const SPLIT_DYNAMODB: [Table; 3] = [SUPPLIER, NATION, REGION];
 /// Tables of the split layout in Parquet files.
@@ -28,6 +31,10 @@ pub enum Layout {
     Split,
     /// Everything in one SQLite file.
     Sqlite,
+    /// Everything in MariaDB.
+    Mysql,
+    /// PostgreSQL, MariaDB, DynamoDB and Parquet.
+    SplitFour,
 }
 
 /// Loaded tables of one scale, in all layouts at once (PostgreSQL has all of them for its own answers).
@@ -38,6 +45,8 @@ pub struct Dataset {
     catalogs: Catalogs,
     dynamodb: DynamoDb,
     prefix: String,
+    /// The database in MariaDB.
+    mysql_schema: String,
 }
 
 impl Dataset {
@@ -51,6 +60,7 @@ impl Dataset {
         load::parquet(folder, &SPLIT_PARQUET, scale_factor)?;
         let catalogs = Catalogs {
             postgres: Some(url.to_owned()),
+            mysql: None,
             sqlite: None,
             dynamodb: Some(endpoint),
             object: Some(folder.to_path_buf()),
@@ -60,6 +70,7 @@ impl Dataset {
             catalogs,
             dynamodb,
             prefix: prefix.to_owned(),
+            mysql_schema: String::new(),
         })
     }
 
@@ -67,6 +78,15 @@ impl Dataset {
     pub fn add_sqlite(&mut self, path: &Path) -> Result<()> {
         load::sqlite(path, &TABLES, self.scale_factor)?;
         self.catalogs.sqlite = Some(path.to_path_buf());
+        Ok(())
+    }
+
+    /// Adds a MariaDB database with all tables.
+    pub async fn add_mysql(&mut self, database: &MysqlDatabase) -> Result<()> {
+        let mut conn = database.connect().await?;
+        load::mysql(&mut conn, &TABLES, self.scale_factor).await?;
+        self.catalogs.mysql = Some(database.url());
+        self.mysql_schema = database.name.clone();
         Ok(())
     }
 
@@ -79,13 +99,19 @@ impl Dataset {
     pub fn name(&self, layout: Layout, table: Table) -> String {
         match layout {
             Layout::Sqlite => format!("lite.main.{}", table.name),
-            Layout::Split if SPLIT_DYNAMODB.contains(&table) => {
+            Layout::Mysql => format!("my.{}.{}", self.mysql_schema, table.name),
+            Layout::SplitFour if SPLIT_MYSQL.contains(&table) => {
+                format!("my.{}.{}", self.mysql_schema, table.name)
+            }
+            Layout::Split | Layout::SplitFour if SPLIT_DYNAMODB.contains(&table) => {
                 format!("dynamo.default.{}{}", self.prefix, table.name)
             }
-            Layout::Split if SPLIT_PARQUET.contains(&table) => {
+            Layout::Split | Layout::SplitFour if SPLIT_PARQUET.contains(&table) => {
                 format!("files.default.{}", table.name)
             }
-            Layout::Postgres | Layout::Split => format!("pg.public.{}", table.name),
+            Layout::Postgres | Layout::Split | Layout::SplitFour => {
+                format!("pg.public.{}", table.name)
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Puts TPC-H tables into PostgreSQL, DynamoDB, SQLite and Parquet files. Must never know the engine.
+//! Puts TPC-H tables into PostgreSQL, MariaDB, DynamoDB, SQLite and Parquet files. Must never know the engine.
 
 use std::fs::File;
 use std::io::Cursor;
@@ -12,6 +12,8 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use futures::SinkExt;
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -24,6 +26,8 @@ use crate::dynamodb::DynamoDb;
 
 const COPY_CHUNK_BYTES: usize = 256 * 1024;
 const BATCH_ROWS: usize = 8192;
+/// Rows of one `INSERT` into MariaDB.
+const INSERTED_ROWS: usize = 1000;
 
 /// Creates the tables with their primary keys, loads and analyzes them.
 pub async fn postgres(client: &Client, tables: &[Table], scale_factor: f64) -> Result<()> {
@@ -70,6 +74,59 @@ pub async fn postgres(client: &Client, tables: &[Table], scale_factor: f64) -> R
             .await?;
     }
     Ok(())
+}
+
+/// Creates the tables with their primary keys, loads and analyzes them.
+pub async fn mysql(conn: &mut Conn, tables: &[Table], scale_factor: f64) -> Result<()> {
+    for table in tables {
+        let columns: Vec<String> = table
+            .columns
+            .iter()
+            .map(|(name, kind)| format!("{name} {} NOT NULL", mysql_type(*kind)))
+            .collect();
+        conn.query_drop(format!(
+            "CREATE TABLE {} ({}, PRIMARY KEY ({})) ENGINE=InnoDB",
+            table.name,
+            columns.join(", "),
+            table.primary_key.join(", ")
+        ))
+        .await?;
+        let mut values: Vec<String> = Vec::with_capacity(INSERTED_ROWS);
+        for row in rows(*table, scale_factor) {
+            // Column types turn the text of numbers and dates into what they are.
+            let fields: Vec<String> = row
+                .split('|')
+                .map(|field| format!("'{}'", field.replace('\\', "\\\\").replace('\'', "''")))
+                .collect();
+            values.push(format!("({})", fields.join(",")));
+            if values.len() == INSERTED_ROWS {
+                insert(conn, table.name, &mut values).await?;
+            }
+        }
+        insert(conn, table.name, &mut values).await?;
+        conn.query_drop(format!("ANALYZE TABLE {}", table.name))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn insert(conn: &mut Conn, table: &str, values: &mut Vec<String>) -> Result<()> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    let statement = format!("INSERT INTO {table} VALUES {}", values.join(","));
+    values.clear();
+    Ok(conn.query_drop(statement).await?)
+}
+
+fn mysql_type(kind: ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Identifier => "bigint",
+        ColumnType::Integer => "int",
+        ColumnType::Decimal => "decimal(15,2)",
+        ColumnType::Date => "date",
+        ColumnType::Text => "varchar(255)",
+    }
 }
 
 fn postgres_type(kind: ColumnType) -> &'static str {
