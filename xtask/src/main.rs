@@ -16,7 +16,7 @@ cargo xtask COMMAND
   test [--quick] [FILTER]                setup, services, format, clippy, all tests, fuzzer (60 s), generated documents;
                                          --quick or a FILTER runs the tests only
   fuzz-pushdown [--seconds N] [--seed S] random queries: pushdown on = pushdown off = the source's own answer
-  bench [NAME] [--clean-build]           benchmarks against yardsticks; results in bench/results
+  bench [NAME…] [--clean-build]          benchmarks against yardsticks; results in bench/results
   docs [--check]                         write (or compare) the tables in docs/connectors that come from code
   clean-services                         stop servers that a killed run left behind
 ";

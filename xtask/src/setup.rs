@@ -34,13 +34,15 @@ pub struct Tools {
 const DYNAMODB_LOCAL_PACKAGE: &str = "amplify-dynamodb-simulator@2.9.30";
 const DYNALITE_PACKAGE: &str = "dynalite@4.0.0";
 const TEST_REQUIREMENTS: &[&str] = &["moto[server]>=5.1,<6"];
-/// DuckDB and its PostgreSQL scanner must be of exactly the same version.
+/// DuckDB and its scanners must be of exactly the same version.
 const BENCHMARK_REQUIREMENTS: &[&str] = &[
     "duckdb==1.5.5",
     "duckdb-cli==1.5.5",
     "duckdb-extension-postgres-scanner==1.5.5",
+    "duckdb-extension-mysql-scanner==1.5.5",
     "pyarrow",
     "boto3",
+    "psycopg[binary]>=3.2,<4",
 ];
 const TEST_USER: &str = "owlettest";
 const TEST_LOCALE: &str = "en_US.utf8";

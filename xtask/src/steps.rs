@@ -12,6 +12,9 @@ use crate::setup::{Purpose, install};
 /// Seed of the fuzzer in the whole check: the same everywhere, so that a failure is nobody's bad luck.
 const CHECK_SEED: &str = "20251122";
 const CHECK_SECONDS: &str = "60";
+/// The benchmark that needs AWS's SDK, and the feature that compiles it.
+const SDK_BENCHMARK: &str = "dynamodb-decode";
+const SDK_FEATURE: &str = "owlet-testkit/sdk-yardstick";
 
 /// `cargo xtask services`.
 pub fn serve() -> Result {
@@ -84,7 +87,7 @@ pub fn test(arguments: &[String]) -> Result {
 /// `cargo xtask fuzz-pushdown`.
 pub fn fuzz(arguments: &[String]) -> Result {
     let services = Services::start(&install(Purpose::Tests)?)?;
-    build(Profile::Dev)?;
+    build_dev()?;
     let mut fuzzer = testkit(Profile::Dev);
     run(fuzzer
         .arg("fuzz-pushdown")
@@ -95,7 +98,7 @@ pub fn fuzz(arguments: &[String]) -> Result {
 /// `cargo xtask bench`.
 pub fn bench(arguments: &[String]) -> Result {
     let services = Services::start(&install(Purpose::TestsAndBenchmarks)?)?;
-    build(Profile::Release)?;
+    build_release(arguments)?;
     let mut bench = testkit(Profile::Release);
     run(bench
         .arg("bench")
@@ -103,9 +106,24 @@ pub fn bench(arguments: &[String]) -> Result {
         .envs(services.environment.iter().cloned()))
 }
 
+/// The binaries for these benchmarks; AWS's SDK is compiled only when its benchmark is among them.
+fn build_release(arguments: &[String]) -> Result {
+    let mut names = arguments
+        .iter()
+        .take_while(|argument| !argument.starts_with("--"))
+        .peekable();
+    let needs_sdk = names.peek().is_none() || names.any(|name| name == SDK_BENCHMARK);
+    let mut release = cargo();
+    release.args(["build", "--release", "--workspace", "--bins"]);
+    if needs_sdk {
+        release.args(["--features", SDK_FEATURE]);
+    }
+    run(&mut release)
+}
+
 /// `cargo xtask docs`.
 pub fn docs(arguments: &[String]) -> Result {
-    build(Profile::Dev)?;
+    build_dev()?;
     run(testkit(Profile::Dev).arg("docs").args(arguments))
 }
 
@@ -116,11 +134,8 @@ enum Profile {
 }
 
 /// Builds with the same selection of crates as the tests: another one would build DataFusion again.
-fn build(profile: Profile) -> Result {
-    match profile {
-        Profile::Dev => run(cargo().args(["test", "--workspace", "--no-run", "--quiet"])),
-        Profile::Release => run(cargo().args(["build", "--release", "--workspace", "--bins"])),
-    }
+fn build_dev() -> Result {
+    run(cargo().args(["test", "--workspace", "--no-run", "--quiet"]))
 }
 
 /// The testkit's binary. The tests have built it (cargo builds a package's binaries for its integration tests).

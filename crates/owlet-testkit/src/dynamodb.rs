@@ -28,7 +28,18 @@ impl DynamoDb {
 
     /// Sends one request of the JSON protocol.
     pub async fn call(&self, operation: &str, body: &Value) -> Result<Value> {
-        let response = self
+        let response = self.send(operation, body.to_string()).await?;
+        let status = response.status();
+        let text = response.text().await?;
+        if !status.is_success() {
+            return Err(format!("{operation}: {status}: {text}").into());
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Sends one request and gives back the answer as it comes, whatever its status.
+    pub async fn send(&self, operation: &str, body: String) -> Result<reqwest::Response> {
+        Ok(self
             .client
             .post(&self.endpoint)
             .header("content-type", "application/x-amz-json-1.0")
@@ -39,20 +50,13 @@ impl DynamoDb {
                 "AWS4-HMAC-SHA256 Credential=test/20250101/us-east-1/dynamodb/aws4_request, \
                  SignedHeaders=host;x-amz-date, Signature=0000000000000000000000000000000000000000000000000000000000000000",
             )
-            .body(body.to_string())
+            .body(body)
             .send()
-            .await?;
-        let status = response.status();
-        let text = response.text().await?;
-        if !status.is_success() {
-            return Err(format!("{operation}: {status}: {text}").into());
-        }
-        Ok(serde_json::from_str(&text)?)
+            .await?)
     }
 
     /// Creates a table with keys `(name, type, HASH | RANGE)`, paid per request, replacing one of that name.
     pub async fn create_table(&self, table: &str, keys: &[(&str, &str, &str)]) -> Result<()> {
-        self.drop_table(table).await?;
         let attributes: Vec<Value> = keys
             .iter()
             .map(|(name, kind, _)| json!({ "AttributeName": name, "AttributeType": kind }))
@@ -67,7 +71,13 @@ impl DynamoDb {
             "KeySchema": schema,
             "BillingMode": "PAY_PER_REQUEST",
         });
-        self.call("CreateTable", &body).await?;
+        self.create(table, &body).await
+    }
+
+    /// Creates a table by the document of `CreateTable`, replacing one of that name, and waits until it is active.
+    pub async fn create(&self, table: &str, document: &Value) -> Result<()> {
+        self.drop_table(table).await?;
+        self.call("CreateTable", document).await?;
         for _ in 0..100 {
             let description = self
                 .call("DescribeTable", &json!({ "TableName": table }))

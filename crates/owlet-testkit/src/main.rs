@@ -115,6 +115,7 @@ async fn run_bench(arguments: &[String]) -> Result<ExitCode> {
         rounds: usize::try_from(number(arguments, "--rounds")?.unwrap_or(5))?,
         scale_factor: decimal("--scale", 1.0)?,
         tpch_scale_factor: decimal("--tpch-scale", 0.1)?,
+        items: usize::try_from(number(arguments, "--items")?.unwrap_or(200_000))?,
     };
     bench::run(&options).await?;
     Ok(ExitCode::SUCCESS)

@@ -47,14 +47,7 @@ pub fn engine(catalogs: &Catalogs) -> Result<Engine> {
         builder = builder.catalog("lite", Source::Sql(Arc::new(connector)));
     }
     if let Some(endpoint) = &catalogs.dynamodb {
-        let options = DynamoDbOptions {
-            region: Some("us-east-1".to_owned()),
-            endpoint: Some(endpoint.clone()),
-            access_key_id: Some("test".to_owned()),
-            secret_access_key: Some("test".to_owned()),
-            ..DynamoDbOptions::default()
-        };
-        let connector = DynamoDbConnector::new("dynamo", options)?;
+        let connector = DynamoDbConnector::new("dynamo", dynamodb_options(endpoint))?;
         builder = builder.catalog("dynamo", Source::Table(Arc::new(connector)));
     }
     if let Some(folder) = &catalogs.object {
@@ -68,4 +61,15 @@ pub fn engine(catalogs: &Catalogs) -> Result<Engine> {
         );
     }
     Ok(builder.build()?)
+}
+
+/// Options for an emulator.
+pub fn dynamodb_options(endpoint: &str) -> DynamoDbOptions {
+    DynamoDbOptions {
+        region: Some("us-east-1".to_owned()),
+        endpoint: Some(endpoint.to_owned()),
+        access_key_id: Some("test".to_owned()),
+        secret_access_key: Some("test".to_owned()),
+        ..DynamoDbOptions::default()
+    }
 }

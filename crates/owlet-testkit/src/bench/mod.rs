@@ -1,6 +1,7 @@
 //! Benchmarks beside yardsticks on the same machine in the same run: contestants take turns, several rounds,
 //! best and median. Results are JSON files, and a summary made from them.
 
+mod dynamodb;
 mod memory;
 mod report;
 mod scan;
@@ -17,7 +18,18 @@ use crate::environment::required;
 pub use report::{Measurement, Report};
 
 /// Name and what it measures, in the order of the summary.
-const BENCHMARKS: &[&str] = &["scan", "memory", "startup", "tpch", "size"];
+const BENCHMARKS: &[&str] = &[
+    "scan",
+    "memory",
+    "startup",
+    "tpch",
+    "dynamodb-decode",
+    "dynamodb-scan",
+    "dynamodb-join",
+    "dynamodb-estimate",
+    "dynamodb-look-up",
+    "size",
+];
 
 /// What the benchmarks need to know.
 #[derive(Debug, Clone)]
@@ -32,6 +44,8 @@ pub struct Options {
     pub scale_factor: f64,
     /// Scale factor of `tpch`.
     pub tpch_scale_factor: f64,
+    /// Items of the DynamoDB tables of `dynamodb-…`.
+    pub items: usize,
 }
 
 /// Runs benchmarks and writes `bench/results` (release builds only).
@@ -64,6 +78,11 @@ pub async fn run(options: &Options) -> Result<()> {
             "memory" => memory::run(options).await?,
             "startup" => startup::run(options)?,
             "tpch" => tpch::run(options).await?,
+            "dynamodb-decode" => dynamodb::decode(options).await?,
+            "dynamodb-scan" => dynamodb::scan::run(options).await?,
+            "dynamodb-join" => dynamodb::join::run(options).await?,
+            "dynamodb-estimate" => dynamodb::estimate::run(options).await?,
+            "dynamodb-look-up" => dynamodb::look_up::run(options).await?,
             _ => size::run(options)?,
         };
         eprintln!(
@@ -71,6 +90,14 @@ pub async fn run(options: &Options) -> Result<()> {
             started.elapsed().as_secs_f64()
         );
         report.write(&results)?;
+    }
+    if options.names.is_empty()
+        || options
+            .names
+            .iter()
+            .any(|name| name.starts_with("dynamodb-"))
+    {
+        dynamodb::clean().await?;
     }
     let summary = report::summary(&results, BENCHMARKS)?;
     std::fs::write(results.join("README.md"), &summary)?;
@@ -118,11 +145,12 @@ fn seconds_of(command: &mut Command) -> Result<f64> {
     Ok(seconds)
 }
 
-/// DuckDB on a PostgreSQL database through the script beside the results.
-fn duckdb(url: &str, arguments: &[String]) -> Result<serde_json::Value> {
+/// DuckDB attached to sources (`name=URL`, see the script) through the script beside the results.
+fn duckdb(sources: &[String], arguments: &[String]) -> Result<serde_json::Value> {
     let output = Command::new(required("OWLET_TEST_PYTHON"))
-        .arg(repository().join("bench/duckdb_postgres.py"))
-        .args([url, THREADS])
+        .arg(repository().join("bench/duckdb_attached.py"))
+        .arg(THREADS)
+        .args(sources)
         .args(arguments)
         .output()?;
     if !output.status.success() {

@@ -43,7 +43,7 @@ pub struct Measurement {
     pub median: f64,
 }
 
-/// A yardstick's best divided by ours (above 1: we are faster), or a limit.
+/// A yardstick's best divided by ours (above 1: we are faster), or a number with a limit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ratio {
     /// What is compared.
@@ -161,8 +161,8 @@ fn machine() -> String {
 /// The page over all results that exist.
 pub fn summary(folder: &Path, names: &[&str]) -> Result<String> {
     let mut page = "# Benchmark results\n\nWritten by `cargo xtask bench`; do not edit. Contestants take turns on one machine \
-                    with the server beside them; the best round counts, the median is shown too. A ratio above 1 means \
-                    that Owlet is faster than the yardstick.\n"
+                    with the server beside them; the best round counts, the median is shown too. Where a yardstick is \
+                    divided by Owlet, above 1 means that Owlet is faster.\n"
         .to_owned();
     for name in names {
         let path = folder.join(format!("{name}.json"));

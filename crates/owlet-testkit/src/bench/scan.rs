@@ -38,7 +38,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     );
 
     let expected = server_checksum(&url).await?;
-    let decoded = owlet_checksum(&engine).await?;
+    let decoded = checksum(&engine, STATEMENT).await?;
     if decoded != expected {
         return Err(
             format!("decoded values differ: {decoded:?}, the server has {expected:?}").into(),
@@ -52,8 +52,11 @@ pub async fn run(options: &Options) -> Result<Report> {
     let (mut ours, mut duck, mut copy) = (Vec::new(), Vec::new(), Vec::new());
     let mut versions = String::new();
     for _ in 0..options.rounds {
-        ours.push(owlet_seconds(&engine, rows).await?);
-        let answer = duckdb(&url, &["scan".to_owned(), "lineitem".to_owned()])?;
+        ours.push(seconds(&engine, STATEMENT, rows).await?);
+        let answer = duckdb(
+            &[format!("pg={url}")],
+            &["scan".to_owned(), "lineitem".to_owned()],
+        )?;
         if answer["rows"].as_u64() != Some(rows) {
             return Err(format!("DuckDB read {} rows of {rows}", answer["rows"]).into());
         }
@@ -96,10 +99,11 @@ pub async fn run(options: &Options) -> Result<Report> {
     Ok(report)
 }
 
-async fn owlet_seconds(engine: &Engine, rows: u64) -> Result<f64> {
+/// Time in which the engine reads so many rows, from planning to the last batch.
+pub(super) async fn seconds(engine: &Engine, statement: &str, rows: u64) -> Result<f64> {
     let started = Instant::now();
     let mut stream = engine
-        .plan(STATEMENT, &QueryOptions::default())
+        .plan(statement, &QueryOptions::default())
         .await?
         .execute()?;
     let mut seen = 0;
@@ -133,9 +137,9 @@ fn copy_seconds(url: &str) -> Result<f64> {
 
 /// Rows, and the sum of the first 60 bits of the MD5 of each row's text.
 #[derive(Debug, PartialEq, Eq)]
-struct Checksum {
-    rows: u64,
-    sum: u128,
+pub(super) struct Checksum {
+    pub(super) rows: u64,
+    pub(super) sum: u128,
 }
 
 async fn server_checksum(url: &str) -> Result<Checksum> {
@@ -152,9 +156,10 @@ async fn server_checksum(url: &str) -> Result<Checksum> {
     })
 }
 
-async fn owlet_checksum(engine: &Engine) -> Result<Checksum> {
+/// The checksum of the rows that the engine reads.
+pub(super) async fn checksum(engine: &Engine, statement: &str) -> Result<Checksum> {
     let mut stream = engine
-        .plan(STATEMENT, &QueryOptions::default())
+        .plan(statement, &QueryOptions::default())
         .await?
         .execute()?;
     let mut checksum = Checksum { rows: 0, sum: 0 };

@@ -37,7 +37,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let (mut together, mut split, mut duck, mut server) = (empty(), empty(), empty(), empty());
     let mut equal = [0, 0];
     for round in 0..options.rounds {
-        let duck_times = duckdb(&database.url(), &files)?;
+        let duck_times = duckdb(&[format!("pg={}", database.url())], &files)?;
         for (index, query) in queries.iter().enumerate() {
             let started = Instant::now();
             let expected = native::postgres(&client, &query.sql).await?;
