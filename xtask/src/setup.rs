@@ -77,6 +77,10 @@ fn install_system_packages(purpose: Purpose) -> Result {
     if !is_installed("mariadbd") || !is_installed("mariadb-install-db") {
         packages.push("mariadb-server");
     }
+    // Debian keeps it where only administrators look.
+    if !is_installed("pgbouncer") && !Path::new("/usr/sbin/pgbouncer").is_file() {
+        packages.push("pgbouncer");
+    }
     if java_version().is_none_or(|version| version < 17) {
         packages.push("default-jre-headless");
     }

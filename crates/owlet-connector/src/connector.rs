@@ -74,6 +74,12 @@ pub trait Connector: Debug + Send + Sync {
     /// configuration). Returns at once; I/O begins when the stream is first polled.
     fn open(&self, plan: &ScanPlan, split: usize, context: ScanContext) -> BatchStream;
 
+    /// What this process does to the source at this moment, for `owlet sources`; `None` for a source without
+    /// connections of its own.
+    fn activity(&self) -> Option<Activity> {
+        None
+    }
+
     /// The door that the engine asks before it reads this catalog for a query; `None` is always open.
     fn gate(&self) -> Option<&Gate> {
         None
@@ -81,6 +87,15 @@ pub trait Connector: Debug + Send + Sync {
 
     /// Reachability, version and rights, for `owlet doctor`. Never fails: problems are part of the answer.
     async fn health(&self) -> Health;
+}
+
+/// What a process does to a source at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Open connections, idle ones included.
+    pub connections: usize,
+    /// Statements the source works for.
+    pub statements: usize,
 }
 
 /// What `owlet doctor` prints for one source.

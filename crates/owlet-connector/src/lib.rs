@@ -16,7 +16,7 @@ pub mod metadata;
 pub mod scan;
 pub mod work;
 
-pub use connector::{BatchStream, Connector, Health};
+pub use connector::{Activity, BatchStream, Connector, Health};
 pub use credentials::{Encryption, Login, LoginProvider, LoginTarget, Refusal};
 pub use error::{ConnectorError, ErrorCategory, Result};
 pub use expression::{

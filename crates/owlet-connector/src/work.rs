@@ -3,7 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,7 @@ pub struct Budget {
 pub struct QueryWork {
     budget: Budget,
     started: Instant,
+    started_at: SystemTime,
     total_rows: AtomicU64,
     total_bytes: AtomicU64,
     total_milli_rcu: AtomicU64,
@@ -61,6 +64,8 @@ pub struct WorkRecorder {
     counts_rcu: bool,
     first_poll: Mutex<Option<Instant>>,
     busy_until: Mutex<Option<Instant>>,
+    /// Of the earliest and the latest snapshot the scan has read.
+    snapshots: Mutex<Option<(SystemTime, SystemTime)>>,
 }
 
 /// The work report of a query; its JSON form is a contract (`owlet query --work`).
@@ -74,6 +79,10 @@ pub struct WorkReport {
     pub peak_memory_bytes: u64,
     /// One entry a scan.
     pub sources: Vec<SourceWork>,
+    /// Milliseconds between the earliest and the latest moment that the sources' rows show ([`SourceWork::as_of`],
+    /// [`SourceWork::as_of_until`]); null when no source tells.
+    #[serde(default)]
+    pub skew_ms: Option<f64>,
 }
 
 /// What one scan made its source do.
@@ -101,6 +110,35 @@ pub struct SourceWork {
     pub rcu_consumed: Option<f64>,
     /// From the first request to the last byte.
     pub ms: f64,
+    /// All changes committed before this moment are seen (RFC 3339, by this machine's clock): just before the
+    /// snapshot was taken, or for a source without snapshots the first request. Null when nothing was read.
+    #[serde(default)]
+    pub as_of: Option<String>,
+    /// No change begun after this moment is seen: equal to `as_of` when all rows come from one snapshot, else the last
+    /// snapshot, or for a source without snapshots the last answer.
+    #[serde(default)]
+    pub as_of_until: Option<String>,
+}
+
+impl WorkReport {
+    /// The skew between these sources, for [`WorkReport::skew_ms`].
+    pub fn skew_between(sources: &[SourceWork]) -> Option<f64> {
+        let moment = |text: &String| DateTime::parse_from_rfc3339(text).ok();
+        let earliest = sources
+            .iter()
+            .filter_map(|source| source.as_of.as_ref().and_then(moment))
+            .min()?;
+        let latest = sources
+            .iter()
+            .filter_map(|source| source.as_of_until.as_ref().and_then(moment))
+            .max()?;
+        let skew = latest.signed_duration_since(earliest);
+        Some(skew.num_microseconds().unwrap_or(i64::MAX) as f64 / 1000.0)
+    }
+}
+
+fn shown(moment: SystemTime) -> String {
+    DateTime::<Utc>::from(moment).to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// What a recorder is for.
@@ -124,6 +162,7 @@ impl QueryWork {
         Arc::new(Self {
             budget,
             started: Instant::now(),
+            started_at: SystemTime::now(),
             total_rows: AtomicU64::new(0),
             total_bytes: AtomicU64::new(0),
             total_milli_rcu: AtomicU64::new(0),
@@ -170,9 +209,18 @@ impl QueryWork {
             milli_rcu: AtomicU64::new(0),
             first_poll: Mutex::new(None),
             busy_until: Mutex::new(None),
+            snapshots: Mutex::new(None),
         });
         lock(&self.sources).push(Arc::clone(&recorder));
         recorder
+    }
+
+    /// Number of scans of this catalog that the query has planned so far.
+    pub fn scans_of(&self, catalog: &str) -> usize {
+        lock(&self.sources)
+            .iter()
+            .filter(|recorder| recorder.catalog == catalog)
+            .count()
     }
 
     /// The entries so far; also valid while the query runs (progress).
@@ -185,6 +233,11 @@ impl QueryWork {
 }
 
 impl WorkRecorder {
+    /// The query this scan belongs to.
+    pub fn query(&self) -> &Arc<QueryWork> {
+        &self.query
+    }
+
     /// Counts one request to the source.
     pub fn add_request(&self) {
         self.touch();
@@ -248,6 +301,29 @@ impl WorkRecorder {
         *lock(&self.remote) = remote.into();
     }
 
+    /// Rows are read from a snapshot that was taken after this moment: take the time just before the snapshot is asked
+    /// for. A scan that needs several snapshots says so for each.
+    pub fn set_as_of(&self, moment: SystemTime) {
+        let mut snapshots = lock(&self.snapshots);
+        *snapshots = Some(match *snapshots {
+            None => (moment, moment),
+            Some((earliest, latest)) => (earliest.min(moment), latest.max(moment)),
+        });
+    }
+
+    /// The moments the rows show: of the snapshots, else from the first request to the last answer.
+    fn moments(&self) -> Option<(SystemTime, SystemTime)> {
+        if let Some(snapshots) = *lock(&self.snapshots) {
+            return Some(snapshots);
+        }
+        let wall = |instant: Instant| {
+            self.query.started_at + instant.saturating_duration_since(self.query.started)
+        };
+        let first = (*lock(&self.first_poll))?;
+        let last = (*lock(&self.busy_until))?;
+        Some((wall(first), wall(last)))
+    }
+
     /// The entry so far.
     pub fn snapshot(&self) -> SourceWork {
         let rows_returned = self.rows_returned.load(Ordering::Relaxed);
@@ -255,6 +331,7 @@ impl WorkRecorder {
             (Some(first), Some(last)) => last.duration_since(first).as_secs_f64() * 1000.0,
             _ => 0.0,
         };
+        let moments = self.moments();
         SourceWork {
             catalog: self.catalog.clone(),
             table: self.table.clone(),
@@ -269,6 +346,8 @@ impl WorkRecorder {
                 .counts_rcu
                 .then(|| self.milli_rcu.load(Ordering::Relaxed) as f64 / 1000.0),
             ms: busy,
+            as_of: moments.map(|(earliest, _)| shown(earliest)),
+            as_of_until: moments.map(|(_, latest)| shown(latest)),
         }
     }
 
@@ -296,4 +375,49 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(query: &Arc<QueryWork>, catalog: &str) -> Arc<WorkRecorder> {
+        query.recorder(ScanDescription {
+            catalog: catalog.to_owned(),
+            ..ScanDescription::default()
+        })
+    }
+
+    #[test]
+    fn the_report_says_as_of_when_and_how_far_apart() {
+        let query = QueryWork::new(Budget::default());
+        let (one, two, unread) = (scan(&query, "a"), scan(&query, "b"), scan(&query, "a"));
+        assert_eq!((query.scans_of("a"), query.scans_of("b")), (2, 1));
+        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        one.set_as_of(at(1_000));
+        one.set_as_of(at(1_000));
+        two.set_as_of(at(1_002));
+        two.set_as_of(at(1_001));
+        assert_eq!(unread.snapshot().as_of, None);
+        let sources = query.sources();
+        assert_eq!(
+            sources[0].as_of.as_deref(),
+            Some("1970-01-01T00:16:40.000000Z")
+        );
+        assert_eq!(sources[0].as_of, sources[0].as_of_until);
+        assert_ne!(sources[1].as_of, sources[1].as_of_until);
+        assert_eq!(WorkReport::skew_between(&sources), Some(2000.0));
+        assert_eq!(WorkReport::skew_between(&[]), None);
+    }
+
+    #[test]
+    fn without_snapshots_the_time_of_reading_counts() {
+        let query = QueryWork::new(Budget::default());
+        let recorder = scan(&query, "a");
+        recorder.add_request();
+        std::thread::sleep(Duration::from_millis(20));
+        recorder.add_rows_returned(1).expect("no limit");
+        let skew = WorkReport::skew_between(&query.sources()).expect("read");
+        assert!(skew >= 19.0, "{skew}");
+    }
 }

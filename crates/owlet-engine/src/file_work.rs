@@ -71,6 +71,8 @@ fn entry(exec: &DataSourceExec) -> Option<SourceWork> {
         rcu_estimated: None,
         rcu_consumed: None,
         ms: sum(&metrics, "time_elapsed_processing") as f64 / 1e6,
+        as_of: None,
+        as_of_until: None,
     })
 }
 

@@ -346,6 +346,7 @@ impl QueryStream {
             elapsed_ms: self.handle.work.elapsed().as_secs_f64() * 1000.0,
             rows: self.rows,
             peak_memory_bytes: peak_resident_bytes(),
+            skew_ms: WorkReport::skew_between(&sources),
             sources,
         }
     }

@@ -5,33 +5,38 @@ use std::sync::Arc;
 
 use arrow_schema::Schema;
 use async_trait::async_trait;
-use futures::TryStreamExt;
 use owlet_connector::{
-    BatchStream, Connector, ConnectorError, Exactness, Health, Result, ScanContext, ScanPlan,
-    ScanRequest, TableMetadata, TableSummary,
+    Activity, BatchStream, Connector, ConnectorError, Exactness, Gate, Health, Result, ScanContext,
+    ScanPlan, ScanRequest, TableMetadata, TableSummary,
 };
 use owlet_remote_sql::{Dialect, QueryOptions, Relation, SqlConnector};
 use tokio::sync::OnceCell;
 
+use crate::anchor::Anchors;
 use crate::cache::{MetadataCache, TableKey};
 use crate::catalog::{self, Layout, Selection};
 use crate::failure::{Stage, translate};
-use crate::options::{PostgresOptions, Settings};
-use crate::plan::{self, Filters, SharedTable, SplitLimits, SplitPayload};
-use crate::pool::{Lease, Pool};
+use crate::options::PostgresOptions;
+use crate::plan::{self, Filters, SharedTable, SplitLimits};
+use crate::pool::{Lease, PRIMARY, Pool};
+use crate::replicas::Routes;
 use crate::request::{self, ScanRelation};
-use crate::scan::{self, ScanParts, SplitQuery};
-use crate::snapshot::{Snapshots, Ticket};
+use crate::settings::Settings;
+use crate::snapshot::Snapshots;
+use crate::source_query;
 use crate::types::TypePolicy;
 use crate::{dialect, health};
 
 /// A PostgreSQL database as a catalog. Connects when first asked for something; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PostgresConnector {
-    settings: Arc<Settings>,
-    pool: Arc<Pool>,
-    cache: Arc<MetadataCache>,
-    snapshots: Arc<Snapshots>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) cache: Arc<MetadataCache>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) anchors: Arc<Anchors>,
+    gate: Arc<Gate>,
     dialect: Arc<OnceCell<Arc<dyn Dialect>>>,
 }
 
@@ -41,9 +46,20 @@ impl PostgresConnector {
     /// # Errors
     /// [`ConnectorError::Configuration`] when the options cannot work.
     pub fn new(catalog: &str, options: PostgresOptions) -> Result<Self> {
-        let settings = Arc::new(Settings::new(catalog, options)?);
+        let max_connections = options.max_connections;
+        let servers = Settings::of_servers(catalog, options)?;
+        let pool = Pool::new(catalog, max_connections, servers);
+        let settings = Arc::clone(pool.settings(PRIMARY)?);
+        let mut gate = settings.options.gate.clone();
+        gate.source = format!("postgres {}", settings.place);
         Ok(Self {
-            pool: Pool::new(Arc::clone(&settings)),
+            routes: Arc::new(Routes::new(
+                pool.replicas(),
+                settings.options.max_replica_lag,
+            )),
+            anchors: Arc::new(Anchors::new(max_connections)),
+            gate: Arc::new(Gate::new(catalog, gate)?),
+            pool,
             cache: Arc::new(MetadataCache::new(settings.options.metadata_ttl)),
             snapshots: Arc::new(Snapshots::default()),
             dialect: Arc::new(OnceCell::new()),
@@ -59,10 +75,12 @@ impl PostgresConnector {
 
     /// A connection for catalog queries; one that was idle is asked for a sign of life first.
     async fn catalog_lease(&self) -> Result<Lease> {
-        let mut lease = self.pool.acquire().await?;
+        self.gate.check_open()?;
+        let server = self.routes.choose(&self.pool).await;
+        let mut lease = self.pool.acquire(server).await?;
         if !lease.session()?.seems_alive().await {
             drop(lease);
-            lease = self.pool.acquire_fresh().await?;
+            lease = self.pool.acquire_fresh(server).await?;
         }
         lease.statement_started();
         Ok(lease)
@@ -90,8 +108,11 @@ impl PostgresConnector {
         }
     }
 
-    /// Metadata by exact names.
+    /// Metadata by exact names; a table that the patterns hide does not exist.
     async fn exact_table(&self, schema: &str, table: &str) -> Result<Option<Arc<TableMetadata>>> {
+        if !self.settings.options.tables.admits(schema, table) {
+            return Ok(None);
+        }
         let key = (schema.to_owned(), table.to_owned());
         if let Some(metadata) = self.cache.tables.get(&key) {
             return Ok(Some(metadata));
@@ -135,7 +156,9 @@ impl PostgresConnector {
         }
         let lease = self.catalog_lease().await?;
         let result = catalog::tables(lease.session()?, schema).await;
-        let names = Arc::new(self.settle(lease, result, schema)?);
+        let mut names = self.settle(lease, result, schema)?;
+        names.retain(|summary| self.settings.options.tables.admits(schema, &summary.name));
+        let names = Arc::new(names);
         self.cache
             .table_names
             .insert(schema.to_owned(), Arc::clone(&names));
@@ -297,69 +320,6 @@ impl PostgresConnector {
             notes,
         })
     }
-
-    fn scan_parts(&self) -> ScanParts {
-        ScanParts {
-            pool: Arc::clone(&self.pool),
-            settings: Arc::clone(&self.settings),
-            cache: Arc::clone(&self.cache),
-        }
-    }
-
-    /// Puts what joins have found out into the work report.
-    fn report_findings(
-        &self,
-        dialect: &dyn Dialect,
-        payload: &SplitPayload,
-        access: &str,
-        context: &ScanContext,
-    ) {
-        let Some(found) = request::findings(&context.dynamic_filters) else {
-            return;
-        };
-        let whole = match payload.shared {
-            Some(_) => plan::unrestricted(&payload.relation),
-            None => payload.relation.clone(),
-        };
-        let shown = request::narrowed(&whole, &found.shortened, dialect);
-        // The statement itself is reported as planned where its short form cannot be said.
-        if let Ok(query) = dialect.render(&shown) {
-            context.work.set_access(
-                format!("{access}, by {}", found.phrase),
-                format!("{}{}", query.sql, found.remark),
-            );
-        }
-    }
-
-    /// The statement of a split, narrowed by what joins have found out.
-    async fn split_query(
-        &self,
-        payload: SplitPayload,
-        access: &str,
-        ticket: Option<Ticket>,
-        schema: Arc<Schema>,
-        context: &ScanContext,
-    ) -> Result<SplitQuery> {
-        let dialect = self.dialect().await?;
-        let origins = plan::output_origins(&payload.relation, &schema);
-        let object = plan::table_list(&payload.relation);
-        self.report_findings(&*dialect, &payload, access, context);
-        let narrowed = request::narrowed(&payload.relation, &context.dynamic_filters, &*dialect);
-        let query = match dialect.render(&narrowed) {
-            Ok(query) => query,
-            Err(_) => dialect.render(&payload.relation).map_err(|refusal| {
-                ConnectorError::Internal(format!("a planned split cannot be rendered: {refusal}"))
-            })?,
-        };
-        let shared = ticket.zip(payload.shared);
-        Ok(SplitQuery {
-            sql: query.sql,
-            schema,
-            origins,
-            object,
-            shared,
-        })
-    }
 }
 
 /// What a plan is asked for beside its relation.
@@ -384,7 +344,9 @@ impl Connector for PostgresConnector {
     async fn schemas(&self) -> Result<Vec<String>> {
         let lease = self.catalog_lease().await?;
         let result = catalog::schemas(lease.session()?).await;
-        self.settle(lease, result, "schemas")
+        let mut schemas = self.settle(lease, result, "schemas")?;
+        schemas.retain(|schema| self.settings.options.tables.admits_schema(schema));
+        Ok(schemas)
     }
 
     async fn tables(&self, schema: &str) -> Result<Vec<TableSummary>> {
@@ -438,10 +400,13 @@ impl Connector for PostgresConnector {
         let policy = self.type_policy();
         let lease = self.catalog_lease().await?;
         let result = catalog::describe(lease.session()?, &only, Selection::All, policy).await;
-        self.settle(lease, result, &only)
+        let mut described = self.settle(lease, result, &only)?;
+        described.retain(|table| self.settings.options.tables.admits(&only, &table.name));
+        Ok(described)
     }
 
     async fn plan_scan(&self, request: &ScanRequest) -> Result<ScanPlan> {
+        self.gate.check_open()?;
         let Some(metadata) = self.exact_table(&request.schema, &request.table).await? else {
             return Err(ConnectorError::TableNotFound {
                 catalog: self.settings.catalog.clone(),
@@ -472,40 +437,46 @@ impl Connector for PostgresConnector {
         self.plan_relation(&relation, schema, wishes).await
     }
 
+    async fn plan_source_query(&self, query: &str) -> Result<ScanPlan> {
+        let refuse = |message: String, hint: &str| ConnectorError::QueryRefused {
+            catalog: self.settings.catalog.clone(),
+            message,
+            hint: hint.to_owned(),
+        };
+        let text = source_query::reading(query).map_err(|message| {
+            refuse(message, "write one statement of PostgreSQL that only reads")
+        })?;
+        if !self.settings.options.tables.admit_everything() {
+            return Err(refuse(
+                "the catalog hides tables (include, exclude), which a query in PostgreSQL's own SQL would see"
+                    .to_owned(),
+                "name its tables in ordinary SQL",
+            ));
+        }
+        let lease = self.catalog_lease().await?;
+        let described = lease.session()?.describe_reading(text).await;
+        let columns = self.settle(lease, described, "the given query")?;
+        source_query::plan(text, &columns, self.type_policy())
+            .map_err(|error| ConnectorError::Internal(format!("encoding a split: {error}")))
+    }
+
     fn open(&self, plan: &ScanPlan, split: usize, context: ScanContext) -> BatchStream {
-        let Some(chosen) = plan.splits.get(split) else {
-            return scan::failed(ConnectorError::Internal(format!(
-                "the plan has no split {split}"
-            )));
-        };
-        let payload: SplitPayload = match serde_json::from_str(&chosen.payload) {
-            Ok(payload) => payload,
-            Err(error) => {
-                return scan::failed(ConnectorError::Internal(format!(
-                    "decoding a split: {error}"
-                )));
-            }
-        };
-        let ticket = payload
-            .shared
-            .is_some()
-            .then(|| self.snapshots.join(&payload, split, &context.work));
-        let schema = Arc::new(plan.schema.clone());
-        let connector = self.clone();
-        let access = plan.access.clone();
-        let stream = async move {
-            let query = tokio::select! {
-                biased;
-                () = context.cancellation.cancelled() => return Err(ConnectorError::Cancelled),
-                query = connector.split_query(payload, &access, ticket, schema, &context) => query?,
-            };
-            Ok(scan::stream(connector.scan_parts(), query, context))
-        };
-        Box::pin(futures::stream::once(stream).try_flatten())
+        self.open_split(plan, split, context)
+    }
+
+    fn activity(&self) -> Option<Activity> {
+        Some(self.pool.activity())
+    }
+
+    fn gate(&self) -> Option<&Gate> {
+        Some(&self.gate)
     }
 
     async fn health(&self) -> Health {
-        health::check(&self.pool, &self.settings).await
+        if let Err(error) = self.gate.check_open() {
+            return health::closed(&error);
+        }
+        health::check(&self.pool, &self.settings, &self.routes).await
     }
 }
 
@@ -525,7 +496,8 @@ impl SqlConnector for PostgresConnector {
         let dialect = self
             .dialect
             .get_or_try_init(async || {
-                let lease = self.pool.acquire().await?;
+                let server = self.routes.choose(&self.pool).await;
+                let lease = self.pool.acquire(server).await?;
                 let encoding = lease.session()?.server_encoding.clone();
                 lease.release();
                 Ok::<_, ConnectorError>(dialect::dialect(&encoding, self.settings.options.infinity))
@@ -535,6 +507,7 @@ impl SqlConnector for PostgresConnector {
     }
 
     async fn plan_query(&self, relation: &Relation, options: &QueryOptions) -> Result<ScanPlan> {
+        self.gate.check_open()?;
         let schema = plan::output_schema(relation);
         let wishes = Wishes {
             options,

@@ -106,10 +106,11 @@ pub(crate) fn is_connection_failure(error: &ConnectorError) -> bool {
     )
 }
 
-/// A conflict with the server's own work (hot standby, serialisation, deadlock): the same statement may succeed
-/// when repeated.
+/// A conflict with the server's own work (hot standby, serialisation, deadlock), or behind a pooler with a statement
+/// name that an ended client has left at the server: the same statement may succeed when repeated.
 pub(crate) fn is_transient(error: &ConnectorError) -> bool {
-    matches!(error, ConnectorError::Source { code: Some(code), .. } if code == "40001" || code == "40P01")
+    const CODES: [&str; 4] = ["40001", "40P01", "42P05", "26000"];
+    matches!(error, ConnectorError::Source { code: Some(code), .. } if CODES.contains(&code.as_str()))
 }
 
 /// The error says that cached metadata is out of date.

@@ -6,15 +6,40 @@ use std::time::{Duration, Instant};
 use owlet_connector::{ConnectorError, Health};
 
 use crate::failure::{Stage, translate};
-use crate::options::{Settings, SslMode};
-use crate::pool::Pool;
+use crate::options::SslMode;
+use crate::pool::{PRIMARY, Pool};
+use crate::replicas::{Condition, Routes};
 use crate::session::Session;
+use crate::settings::Settings;
 
 /// Connects, measures a round trip, and looks at the user's rights.
-pub(crate) async fn check(pool: &Arc<Pool>, settings: &Settings) -> Health {
-    match examine(pool, settings).await {
+pub(crate) async fn check(pool: &Arc<Pool>, settings: &Settings, routes: &Routes) -> Health {
+    let mut health = match examine(pool, settings).await {
         Ok(health) => health,
-        Err(error) => failed(&error),
+        Err(error) => return failed(&error),
+    };
+    for replica in 0..pool.replicas() {
+        let (reason, fix) = match routes.condition(pool, replica).await {
+            Condition::Good => continue,
+            Condition::Behind(reason) => (
+                reason,
+                "queries go to the other servers meanwhile; Aurora readers cannot tell their lag: leave \
+                 max_replica_lag out for them",
+            ),
+            Condition::Unusable(reason) => (reason, "check the address in replica_urls"),
+        };
+        // A replica that is not used is graver than what else may be said of a source that works.
+        health.problem = format!("replica {} is not used: {reason}", replica + 1);
+        health.fix = fix.to_owned();
+    }
+    health
+}
+
+/// The catalog's hours: nothing was asked.
+pub(crate) fn closed(error: &ConnectorError) -> Health {
+    Health {
+        healthy: true,
+        ..failed(error)
     }
 }
 
@@ -39,7 +64,7 @@ fn failed(error: &ConnectorError) -> Health {
 }
 
 async fn examine(pool: &Arc<Pool>, settings: &Settings) -> Result<Health, ConnectorError> {
-    let lease = pool.acquire().await?;
+    let lease = pool.acquire(PRIMARY).await?;
     let session = lease.session()?;
     let found =
         async { Ok::<_, tokio_postgres::Error>((latency(session).await?, rights(session).await?)) }

@@ -5,6 +5,7 @@
 //! split over a pooled [`session`], [`decode`] turns its bytes into batches. This crate must never know the
 //! engine, other sources or a front door.
 
+mod anchor;
 mod cache;
 mod catalog;
 mod connector;
@@ -13,13 +14,17 @@ mod decode;
 mod dialect;
 mod failure;
 mod health;
+mod open;
 mod options;
 mod plan;
 mod pool;
+mod replicas;
 mod request;
 mod scan;
 mod session;
+mod settings;
 mod snapshot;
+mod source_query;
 mod tls;
 mod types;
 

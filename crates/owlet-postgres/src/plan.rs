@@ -270,6 +270,18 @@ pub(crate) fn table_list(relation: &Relation) -> String {
     names.join(", ")
 }
 
+/// Schema and name of each table, once.
+pub(crate) fn table_names(relation: &Relation) -> Vec<(String, String)> {
+    let mut names: Vec<_> = relation
+        .tables()
+        .iter()
+        .map(|table| (table.schema.clone(), table.name.clone()))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
 /// Schema and table for people.
 pub(crate) fn qualified(schema: &str, table: &str) -> String {
     format!("{schema}.{table}")

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arrow::record_batch::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -14,17 +14,18 @@ use owlet_connector::{BatchStream, ConnectorError, ScanContext};
 use tokio_postgres::{CopyOutStream, Statement};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use crate::anchor::Anchor;
 use crate::cache::MetadataCache;
 use crate::copy::CopyReader;
 use crate::decode::{BatchDecoder, ColumnOrigin, DecodeError};
 use crate::failure::{
     CHANGED_CODE, Stage, is_connection_failure, is_stale_metadata, is_transient, translate,
 };
-use crate::options::Settings;
 use crate::plan::SharedTable;
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Pool, ServerId};
 use crate::session::Begin;
-use crate::snapshot::{RunLease, Ticket};
+use crate::settings::Settings;
+use crate::snapshot::{RunLease, Ticket, last_row, rewritten, rewritten_sql};
 
 /// A batch is handed over when its values reach this size, whatever its number of rows.
 const BATCH_BYTES: usize = 16 << 20;
@@ -41,6 +42,12 @@ pub(crate) struct SplitQuery {
     pub(crate) origins: Vec<ColumnOrigin>,
     /// Tables for messages.
     pub(crate) object: String,
+    /// Those of them that are read under their own names, as schema and name.
+    pub(crate) tables: Vec<(String, String)>,
+    /// The server of the query.
+    pub(crate) server: ServerId,
+    /// The snapshot of the query, when it has several scans here.
+    pub(crate) anchor: Option<Anchor>,
     /// The run it belongs to and the table all of its splits share.
     pub(crate) shared: Option<(Ticket, SharedTable)>,
 }
@@ -176,14 +183,20 @@ impl Scan {
 
     async fn open_uncancelled(&self, tried: usize) -> Result<Reading, ConnectorError> {
         let pool = &self.parts.pool;
+        let server = self.query.server;
         let mut begun = match &self.query.shared {
             Some((ticket, table)) => Begun::Shared(
                 ticket
-                    .connection(pool, &self.parts.settings.catalog, table)
+                    .connection(
+                        (pool, server),
+                        self.query.anchor.as_ref(),
+                        &self.parts.settings.catalog,
+                        table,
+                    )
                     .await?,
             ),
-            None if tried == 1 => Begun::Own(pool.acquire().await?),
-            None => Begun::Own(pool.acquire_fresh().await?),
+            None if tried == 1 => Begun::Own(pool.acquire(server).await?),
+            None => Begun::Own(pool.acquire_fresh(server).await?),
         };
         let started = self.start(begun.lease()?).await;
         let (rows, decoder, commit) = match started {
@@ -221,22 +234,46 @@ impl Scan {
         let fail = |error: tokio_postgres::Error| self.translate(&error, Stage::Prepare);
         lease.statement_started();
         let client = Arc::clone(&lease.session()?.client);
-        let begin_sql = match self.query.shared {
-            Some(_) => String::new(),
-            None => lease.session()?.begin_sql(&Begin::ReadCommitted),
+        let mut check_sql = None;
+        let begin_sql = match (&self.query.shared, &self.query.anchor) {
+            (Some(_), _) => String::new(),
+            (None, None) => {
+                self.context.work.set_as_of(SystemTime::now());
+                lease.session()?.begin_sql(&Begin::ReadCommitted)
+            }
+            (None, Some(anchor)) => {
+                self.context.work.set_as_of(anchor.as_of);
+                check_sql =
+                    (!self.query.tables.is_empty()).then(|| rewritten_sql(&self.query.tables));
+                lease
+                    .session()?
+                    .begin_sql(&Begin::JoinSnapshot(anchor.name.clone()))
+            }
         };
         let may_commit_early = lease.session()?.may_commit_early();
         let copy_sql = format!("COPY ({}) TO STDOUT (FORMAT BINARY)", self.query.sql);
         self.context.work.add_request();
         // One round trip: the transaction, the query's column types (this also locks its tables), the COPY.
-        let (begun, described, prepared) = futures::join!(
+        let check = async {
+            match &check_sql {
+                Some(sql) => client.simple_query(sql).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (begun, described, prepared, checked) = futures::join!(
             client.batch_execute(&begin_sql),
             client.prepare(&self.query.sql),
             client.prepare(&copy_sql),
+            check,
         );
         begun.map_err(fail)?;
         let described = described.map_err(fail)?;
         let prepared = prepared.map_err(fail)?;
+        if let Some(messages) = checked.map_err(fail)?
+            && last_row(&messages).and_then(|row| row.get(0)) != Some("0")
+        {
+            return Err(rewritten(&self.parts.settings.catalog, &self.query.object));
+        }
         let decoder = self.decoder(&described)?;
         // The second round trip. COMMIT follows at once, so that the connection is free as soon as the rows end.
         let copy = client.copy_out(&prepared);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use owlet_connector::ConnectorError;
+use owlet_connector::{ConnectorError, Refusal};
 use postgres_protocol::escape::escape_literal;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -14,11 +14,15 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Row, SimpleQueryMessage}
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::failure::{Stage, translate};
-use crate::options::{Settings, SslMode};
+use crate::options::SslMode;
+use crate::settings::{Attempt, Settings};
 use crate::tls;
 
 /// Longest time a cancel request may take; after that the connection is cut without one.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a pooler may take to confirm that a cancelled statement has ended.
+const POOLER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection used this recently is taken to work still.
 const FRESH: Duration = Duration::from_secs(1);
@@ -30,8 +34,23 @@ pub(crate) enum Begin {
     ReadCommitted,
     /// Its snapshot will be exported.
     ExportSnapshot,
-    /// Reads in an exported snapshot.
+    /// An exported snapshot, to be exported again.
+    ExportFrom(String),
+    /// One statement in the query's snapshot.
+    JoinSnapshot(String),
+    /// Reads a part of a table in an exported snapshot, if that can be had without waiting.
     ImportSnapshot(String),
+}
+
+impl Begin {
+    fn imported(&self) -> Option<&str> {
+        match self {
+            Self::ExportFrom(snapshot)
+            | Self::JoinSnapshot(snapshot)
+            | Self::ImportSnapshot(snapshot) => Some(snapshot),
+            Self::ReadCommitted | Self::ExportSnapshot => None,
+        }
+    }
 }
 
 /// What the server refused once and need not be asked again.
@@ -39,6 +58,14 @@ pub(crate) enum Begin {
 pub(crate) struct ServerTraits {
     /// A pooler between us and the server takes no startup options.
     refuses_startup_options: AtomicBool,
+}
+
+/// A column of a statement's answer.
+#[derive(Debug, Clone)]
+pub(crate) struct DescribedColumn {
+    pub(crate) name: String,
+    pub(crate) wire_type: Type,
+    pub(crate) modifier: i32,
 }
 
 /// An open connection.
@@ -72,8 +99,41 @@ impl Session {
         settings: Arc<Settings>,
         traits: &ServerTraits,
     ) -> Result<Self, ConnectorError> {
+        let attempt = settings.attempt().await?;
+        let failure = match Self::connect_as(&settings, &attempt, traits).await {
+            Err(failure) => failure,
+            Ok(session) => return Ok(session),
+        };
+        let error = failure.translated(&settings, &attempt.place);
+        let (Some(provider), Some((target, login)), ConnectorError::Authentication { .. }) =
+            (&settings.options.login, &attempt.login, &error)
+        else {
+            return Err(error);
+        };
+        // The secret may have been rotated since it was read.
+        match provider.refused(target, login).await? {
+            Refusal::Final => Err(error),
+            Refusal::TryAgain => {
+                tracing::info!(
+                    catalog = settings.catalog,
+                    "the server refused the login; trying the new one"
+                );
+                let attempt = settings.attempt().await?;
+                Self::connect_as(&settings, &attempt, traits)
+                    .await
+                    .map_err(|failure| failure.translated(&settings, &attempt.place))
+            }
+        }
+    }
+
+    /// Connects with this login, in the pooler's way if the server refuses ours.
+    async fn connect_as(
+        settings: &Arc<Settings>,
+        attempt: &Attempt,
+        traits: &ServerTraits,
+    ) -> Result<Self, ConnectFailure> {
         let with_options = !traits.refuses_startup_options.load(Ordering::Relaxed);
-        match Self::connect_once(&settings, with_options).await {
+        match Self::connect_once(settings, attempt, with_options).await {
             Err(error) if with_options && is_refusal_of_options(&error) => {
                 tracing::info!(
                     catalog = settings.catalog,
@@ -83,43 +143,37 @@ impl Session {
                     .refuses_startup_options
                     .store(true, Ordering::Relaxed);
                 let without_options = false;
-                Self::connect_once(&settings, without_options).await
+                Self::connect_once(settings, attempt, without_options).await
             }
             result => result,
         }
-        .map_err(|error| match error {
-            ConnectFailure::Driver(error) => {
-                let error = translate(&error, Stage::Connect, &settings.catalog, &settings.place);
-                name_the_place(error, &settings)
-            }
-            ConnectFailure::Other(error) => error,
-        })
     }
 
     async fn connect_once(
         settings: &Arc<Settings>,
+        attempt: &Attempt,
         with_options: bool,
     ) -> Result<Self, ConnectFailure> {
-        let mut config = settings.config_with_password()?;
+        let mut config = attempt.config.clone();
         if with_options {
             config.options(startup_options(settings));
         }
-        let tls = tls::connector(settings)?;
+        let tls = tls::connector(settings, attempt.sslmode)?;
         let limit = settings.options.connect_timeout;
-        let attempt = connect_with_fallback(&mut config, &tls, settings.sslmode);
+        let connecting = connect_with_fallback(&mut config, &tls, attempt.sslmode);
         let (client, mut connection) =
-            tokio::time::timeout(limit, attempt).await.map_err(|_| {
-                ConnectorError::Unreachable {
+            tokio::time::timeout(limit, connecting)
+                .await
+                .map_err(|_| ConnectorError::Unreachable {
                     catalog: settings.catalog.clone(),
                     message: format!(
                         "{} did not answer within {} s",
-                        settings.place,
+                        attempt.place,
                         limit.as_secs_f64()
                     ),
                     hint: "check host and port, and that the network lets the connection through"
                         .to_owned(),
-                }
-            })??;
+                })??;
         let server_version =
             version_number(connection.parameter("server_version").unwrap_or_default());
         let server_encoding = connection
@@ -168,10 +222,13 @@ impl Session {
     pub(crate) fn begin_sql(&self, begin: &Begin) -> String {
         let isolation = match begin {
             Begin::ReadCommitted => "READ COMMITTED",
-            Begin::ExportSnapshot | Begin::ImportSnapshot(_) => "REPEATABLE READ",
+            Begin::ExportSnapshot
+            | Begin::ExportFrom(_)
+            | Begin::JoinSnapshot(_)
+            | Begin::ImportSnapshot(_) => "REPEATABLE READ",
         };
         let mut sql = format!("BEGIN ISOLATION LEVEL {isolation} READ ONLY");
-        if let Begin::ImportSnapshot(snapshot) = begin {
+        if let Some(snapshot) = begin.imported() {
             sql.push_str("; SET TRANSACTION SNAPSHOT ");
             sql.push_str(&escape_literal(snapshot));
         }
@@ -184,7 +241,7 @@ impl Session {
                 ));
             }
         }
-        if *begin != Begin::ReadCommitted {
+        if !matches!(begin, Begin::ReadCommitted | Begin::JoinSnapshot(_)) {
             // It waits for its splits as long as the query's reader makes it wait.
             sql.push_str("; SET LOCAL idle_in_transaction_session_timeout = 0");
         }
@@ -213,6 +270,31 @@ impl Session {
         let rows = rows?;
         committed?;
         Ok(rows)
+    }
+
+    /// The columns of a statement's answer, from preparing it in a read-only transaction; it does not run.
+    pub(crate) async fn describe_reading(
+        &self,
+        sql: &str,
+    ) -> Result<Vec<DescribedColumn>, tokio_postgres::Error> {
+        self.client
+            .batch_execute(&self.begin_sql(&Begin::ReadCommitted))
+            .await?;
+        // The statement is given up before the transaction ends: behind a pooler its name would outlive it elsewhere.
+        let described = self.client.prepare(sql).await.map(|statement| {
+            statement
+                .columns()
+                .iter()
+                .map(|column| DescribedColumn {
+                    name: column.name().to_owned(),
+                    wire_type: column.type_().clone(),
+                    modifier: column.type_modifier(),
+                })
+                .collect()
+        });
+        // After a failure this is a rollback.
+        self.client.batch_execute("COMMIT").await?;
+        described
     }
 
     /// The planner's plan of a query as JSON text, in one round trip.
@@ -259,6 +341,13 @@ impl Session {
     /// Stops the running statement at the server, then ends the connection.
     pub(crate) async fn cancel(self) {
         cancel(self.client.cancel_token(), self.tls.clone()).await;
+        if !self.settings_confirmed {
+            // PgBouncer before 1.20 dies when a client leaves while its cancel request is on the way.
+            let quiet = self.client.check_connection();
+            if tokio::time::timeout(POOLER_PATIENCE, quiet).await.is_err() {
+                tracing::debug!("the pooler did not confirm the cancelled statement's end");
+            }
+        }
         self.driver.abort();
     }
 
@@ -282,6 +371,18 @@ async fn cancel(token: CancelToken, tls: MakeRustlsConnect) {
 enum ConnectFailure {
     Driver(tokio_postgres::Error),
     Other(ConnectorError),
+}
+
+impl ConnectFailure {
+    fn translated(self, settings: &Settings, place: &str) -> ConnectorError {
+        match self {
+            Self::Driver(error) => {
+                let error = translate(&error, Stage::Connect, &settings.catalog, place);
+                name_the_place(error, place)
+            }
+            Self::Other(error) => error,
+        }
+    }
 }
 
 impl From<tokio_postgres::Error> for ConnectFailure {
@@ -339,7 +440,7 @@ fn is_refusal_of_options(error: &ConnectFailure) -> bool {
     })
 }
 
-fn name_the_place(error: ConnectorError, settings: &Settings) -> ConnectorError {
+fn name_the_place(error: ConnectorError, place: &str) -> ConnectorError {
     match error {
         ConnectorError::Unreachable {
             catalog,
@@ -347,7 +448,7 @@ fn name_the_place(error: ConnectorError, settings: &Settings) -> ConnectorError 
             hint,
         } => ConnectorError::Unreachable {
             catalog,
-            message: format!("{}: {message}", settings.place),
+            message: format!("{place}: {message}"),
             hint,
         },
         other => other,

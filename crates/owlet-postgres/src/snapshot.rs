@@ -12,16 +12,17 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use owlet_connector::{ConnectorError, WorkRecorder};
 use postgres_protocol::escape::escape_literal;
 use tokio::sync::Notify;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
+use crate::anchor::Anchor;
 use crate::failure::{CHANGED_CODE, Stage, is_connection_failure, translate};
 use crate::plan::{SharedTable, SplitPayload, qualified};
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Pool, ServerId};
 use crate::session::Begin;
 
 /// How long a snapshot is kept for splits that have not been opened while no split is being read.
@@ -147,7 +148,8 @@ impl Ticket {
     /// A connection that sees the run's snapshot.
     pub(crate) async fn connection(
         &self,
-        pool: &Arc<Pool>,
+        (pool, server): (&Arc<Pool>, ServerId),
+        anchor: Option<&Anchor>,
         catalog: &str,
         table: &SharedTable,
     ) -> Result<RunLease, ConnectorError> {
@@ -185,7 +187,7 @@ impl Ticket {
                     });
                 }
                 State::NotYet => {
-                    if let Some(lease) = self.begin(pool, catalog, table).await? {
+                    if let Some(lease) = self.begin((pool, server), anchor, catalog, table).await? {
                         return Ok(self.lend(lease));
                     }
                 }
@@ -193,7 +195,7 @@ impl Ticket {
                     tokio::select! {
                         biased;
                         () = &mut changed => {}
-                        lease = pool.acquire() => match import(lease?, &snapshot, table).await {
+                        lease = pool.acquire(server) => match import(lease?, &snapshot, table).await {
                             Some(lease) => {
                                 lock(&self.run.connections).alive += 1;
                                 return Ok(self.lend(lease));
@@ -210,7 +212,8 @@ impl Ticket {
     /// Opens the run's first connection; `None` when another split has just done so.
     async fn begin(
         &self,
-        pool: &Arc<Pool>,
+        (pool, server): (&Arc<Pool>, ServerId),
+        anchor: Option<&Anchor>,
         catalog: &str,
         table: &SharedTable,
     ) -> Result<Option<Lease>, ConnectorError> {
@@ -219,14 +222,17 @@ impl Ticket {
             return Ok(None);
         }
         let mut exported = None;
+        let mut as_of = SystemTime::now();
         for _ in 0..EXPORT_TRIES {
+            as_of = anchor.map_or_else(SystemTime::now, |anchor| anchor.as_of);
             let lease = match exported {
-                None => pool.acquire().await?,
-                Some(_) => pool.acquire_fresh().await?,
+                None => pool.acquire(server).await?,
+                Some(_) => pool.acquire_fresh(server).await?,
             };
-            exported = Some(export(lease, catalog, table).await);
+            exported = Some(export(lease, anchor, catalog, table).await);
             match &exported {
-                Some(Ok(Export::Rewritten)) => {}
+                // The query's snapshot stays what it is.
+                Some(Ok(Export::Rewritten)) if anchor.is_none() => {}
                 Some(Err(error)) if is_connection_failure(error) => {}
                 _ => break,
             }
@@ -237,15 +243,11 @@ impl Ticket {
             partitions,
         }) = exported.transpose()?
         else {
-            return Err(ConnectorError::Source {
-                catalog: catalog.to_owned(),
-                code: None,
-                message: format!(
-                    "{} was rewritten again and again while its snapshot was taken; run the query again",
-                    qualified(&table.schema, &table.name)
-                ),
-            });
+            return Err(rewritten(catalog, &qualified(&table.schema, &table.name)));
         };
+        if let Some(recorder) = self.run.recorder.upgrade() {
+            recorder.set_as_of(as_of);
+        }
         let mut connections = lock(&self.run.connections);
         connections.state = State::Open(name);
         connections.alive = 1;
@@ -465,11 +467,16 @@ enum Export {
 /// taken just before the lock: so the file the snapshot knows is compared with the present one.
 async fn export(
     mut lease: Lease,
+    anchor: Option<&Anchor>,
     catalog: &str,
     table: &SharedTable,
 ) -> Result<Export, ConnectorError> {
     lease.statement_started();
     let session = lease.session()?;
+    let begin = match anchor {
+        None => Begin::ExportSnapshot,
+        Some(anchor) => Begin::ExportFrom(anchor.name.clone()),
+    };
     let sql = format!(
         "{}; {}; WITH RECURSIVE tree AS (\
             SELECT {}::regclass::oid AS oid \
@@ -477,7 +484,7 @@ async fn export(
         ) SELECT pg_catalog.pg_export_snapshot(), {} WHERE NOT EXISTS (\
             SELECT FROM tree JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid \
             WHERE c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid))",
-        session.begin_sql(&Begin::ExportSnapshot),
+        session.begin_sql(&begin),
         lock_sql(table),
         table_literal(table),
         partitions_sql(table),
@@ -507,7 +514,7 @@ async fn export(
     })
 }
 
-fn last_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
+pub(crate) fn last_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
     messages.iter().rev().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
@@ -539,6 +546,36 @@ fn lock_sql(table: &SharedTable) -> String {
         quote(&table.schema),
         quote(&table.name)
     )
+}
+
+/// Counts those of the tables (schema and name), and of their partitions, whose rows the transaction's snapshot cannot
+/// see because they were rewritten (`TRUNCATE`, `ALTER TABLE … TYPE`) since it was taken. The tables must be locked.
+pub(crate) fn rewritten_sql(tables: &[(String, String)]) -> String {
+    let names: Vec<String> = tables
+        .iter()
+        .map(|(schema, name)| {
+            escape_literal(&format!("{}.{}", quote(schema), quote(name))) + "::regclass::oid"
+        })
+        .collect();
+    format!(
+        "WITH RECURSIVE tree AS (\
+            SELECT t.oid FROM pg_catalog.unnest(ARRAY[{}]) AS t(oid) \
+            UNION SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.oid\
+        ) SELECT count(*) FROM tree JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid \
+        WHERE c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)",
+        names.join(", ")
+    )
+}
+
+/// The error for [`rewritten_sql`].
+pub(crate) fn rewritten(catalog: &str, object: &str) -> ConnectorError {
+    ConnectorError::Source {
+        catalog: catalog.to_owned(),
+        code: Some(CHANGED_CODE.to_owned()),
+        message: format!(
+            "{object} was rewritten (TRUNCATE, ALTER TABLE) since the query's snapshot was taken; run the query again"
+        ),
+    }
 }
 
 /// The present partitions as one text. Unlike a query on `pg_inherits`, the function does not look into the

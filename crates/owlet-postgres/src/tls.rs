@@ -13,17 +13,21 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::options::{Settings, SslMode};
+use crate::options::SslMode;
+use crate::settings::Settings;
 
-/// The TLS connector for these settings; reads the authorities' certificates.
-pub(crate) fn connector(settings: &Settings) -> Result<MakeRustlsConnect, ConnectorError> {
+/// The TLS connector for these settings in this mode; reads the authorities' certificates.
+pub(crate) fn connector(
+    settings: &Settings,
+    sslmode: SslMode,
+) -> Result<MakeRustlsConnect, ConnectorError> {
     let refuse = |message: String, hint: &str| ConnectorError::Configuration {
         catalog: settings.catalog.clone(),
         message,
         hint: hint.to_owned(),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let check = match (settings.sslmode, &settings.ca_file) {
+    let check = match (sslmode, &settings.ca_file) {
         (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, None) => Check::Nothing,
         (SslMode::Require | SslMode::VerifyCa, _) => Check::Chain,
         (SslMode::VerifyFull, _) => Check::ChainAndName,

@@ -2,96 +2,15 @@
 
 mod support;
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use owlet_connector::Connector;
-use owlet_connector::conformance::fixtures::{Fixture, Kind, text_of};
-use owlet_connector::conformance::{ConformanceHarness, CreatedTable, Value, run};
+use owlet_connector::conformance::run;
 use support::Database;
-
-struct Harness {
-    database: Database,
-}
-
-fn declared(kind: Kind) -> &'static str {
-    match kind {
-        Kind::SmallInteger => "smallint",
-        Kind::Integer => "bigint",
-        Kind::Decimal => "numeric(12,2)",
-        Kind::Double | Kind::SpecialDouble => "double precision",
-        Kind::Text => "text",
-        Kind::Boolean => "boolean",
-        Kind::Date => "date",
-        Kind::Timestamp => "timestamp",
-        Kind::Instant => "timestamptz",
-        Kind::Binary => "bytea",
-    }
-}
-
-fn spelled(value: &Value, kind: Kind) -> String {
-    let text = match value {
-        Value::Null => return "NULL".to_owned(),
-        Value::Binary(bytes) => {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("\\x{digits}")
-        }
-        value => text_of(value, kind).expect("has a text"),
-    };
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-#[async_trait]
-impl ConformanceHarness for Harness {
-    async fn connector(&self) -> Arc<dyn Connector> {
-        Arc::new(self.database.connector())
-    }
-
-    async fn create(&self, fixture: &Fixture) -> CreatedTable {
-        let columns: Vec<String> = fixture
-            .columns
-            .iter()
-            .map(|column| {
-                let key = if column.name == "id" {
-                    " PRIMARY KEY"
-                } else {
-                    ""
-                };
-                format!("{} {}{key}", quoted(&column.name), declared(column.kind))
-            })
-            .collect();
-        let table = quoted(fixture.name);
-        let create = format!("CREATE TABLE {table} ({})", columns.join(", "));
-        self.database.run(&create).await;
-        let rows: Vec<String> = (0..fixture.rows())
-            .map(|row| {
-                let values = fixture
-                    .columns
-                    .iter()
-                    .map(|column| spelled(&column.values[row], column.kind));
-                format!("({})", values.collect::<Vec<_>>().join(", "))
-            })
-            .collect();
-        for some in rows.chunks(500) {
-            let insert = format!("INSERT INTO {table} VALUES {}", some.join(", "));
-            self.database.run(&insert).await;
-        }
-        self.database.run(&format!("ANALYZE {table}")).await;
-        CreatedTable {
-            schema: "public".to_owned(),
-            table: fixture.name.to_owned(),
-        }
-    }
-}
+use support::harness::Harness;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn conforms() {
     let database = Database::create("conformance").await;
-    let report = run(&Harness { database }).await;
+    let options = database.options();
+    let report = run(&Harness { database, options }).await;
     println!("{report}");
     report.assert_passed();
 }

@@ -56,6 +56,8 @@ pub enum Command {
     Init(InitArguments),
     /// Check every source: reachable, version, rights, latency, and what to do
     Doctor(DoctorArguments),
+    /// Show what running queries do to each source: connections, statements, rows and read capacity a second
+    Sources(SourcesArguments),
     /// Build a small shop out of nothing and ask it five questions
     Demo(DemoArguments),
     /// Show what is configured, or its JSON Schema
@@ -316,6 +318,18 @@ pub struct DoctorArguments {
     /// Time each source has to answer
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub timeout: Period,
+}
+
+/// `owlet sources`.
+#[derive(Debug, Args)]
+pub struct SourcesArguments {
+    /// Show it again every second until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+
+    /// How to list
+    #[command(flatten)]
+    pub list: ListArguments,
 }
 
 /// `owlet demo`.

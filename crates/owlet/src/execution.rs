@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::activity::{self, Announcement};
 use crate::errors::{CliError, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -72,6 +73,8 @@ pub struct Execution<'a> {
     report: Option<WorkReport>,
     deadline: Option<(Instant, Duration)>,
     progress: Option<Progress>,
+    /// `None` once the query has ended.
+    announcement: Option<Announcement>,
     rows: u64,
 }
 
@@ -98,6 +101,7 @@ impl<'a> Execution<'a> {
             ProgressLines::Hidden => None,
         };
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        let announcement = activity::announce(session.engine.clone(), Arc::clone(handle.work()));
         Ok(Self {
             statement,
             interrupt,
@@ -109,6 +113,7 @@ impl<'a> Execution<'a> {
                 .timeout
                 .map(|limit| (Instant::now() + limit + TIMEOUT_GRACE, limit)),
             progress,
+            announcement: Some(announcement),
             rows: 0,
         })
     }
@@ -145,6 +150,7 @@ impl<'a> Execution<'a> {
             None => self.join().await,
         };
         self.progress = None;
+        self.announcement = None;
         next.map(|()| None)
             .map_err(|error| CliError::statement(error, self.statement))
     }
@@ -154,11 +160,15 @@ impl<'a> Execution<'a> {
         self.cancel().await;
         // Without the pump's report the query computes without a pause and has not heard the cancellation: what
         // the counters say is all there is.
-        self.report.take().unwrap_or_else(|| WorkReport {
-            elapsed_ms: self.handle.work().elapsed().as_secs_f64() * 1000.0,
-            rows: self.rows,
-            peak_memory_bytes: 0,
-            sources: self.handle.work().sources(),
+        self.report.take().unwrap_or_else(|| {
+            let sources = self.handle.work().sources();
+            WorkReport {
+                elapsed_ms: self.handle.work().elapsed().as_secs_f64() * 1000.0,
+                rows: self.rows,
+                peak_memory_bytes: 0,
+                skew_ms: WorkReport::skew_between(&sources),
+                sources,
+            }
         })
     }
 
@@ -180,6 +190,7 @@ impl<'a> Execution<'a> {
 
     async fn cancel(&mut self) {
         self.progress = None;
+        self.announcement = None;
         let Some(mut pump) = self.pump.take() else {
             return;
         };

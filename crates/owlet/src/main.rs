@@ -1,5 +1,6 @@
 //! The `owlet` binary: reads the command line, runs one command, ends with its exit code.
 
+mod activity;
 mod arguments;
 mod commands;
 mod comparison;
@@ -14,6 +15,7 @@ mod output;
 mod printer;
 mod progress;
 mod session;
+mod shared_folder;
 mod shell;
 mod statements;
 mod units;

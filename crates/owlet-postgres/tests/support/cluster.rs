@@ -43,6 +43,31 @@ impl Cluster {
         cluster
     }
 
+    /// A hot standby that streams from a primary.
+    pub fn replica(primary: &Self, programs: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))
+            .expect("permissions");
+        run(
+            folder.path(),
+            &format!(
+                "{}/pg_basebackup --pgdata=data --write-recovery-conf --checkpoint=fast --no-sync \
+                 --dbname='host=127.0.0.1 port={} user=owlet password=owlet' > basebackup.log 2>&1",
+                programs.display(),
+                primary.port
+            ),
+        );
+        let port = free_port();
+        let guard = start_server(folder.path(), port, &["hot_standby=on"]);
+        let cluster = Self {
+            folder,
+            port,
+            guard,
+        };
+        cluster.wait();
+        cluster
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -126,7 +151,7 @@ fn start_server(folder: &Path, port: u16, settings: &[&str]) -> Child {
     .expect("guard started")
 }
 
-fn run(folder: &Path, script: &str) {
+pub fn run(folder: &Path, script: &str) {
     let output = shell(folder, script)
         .stdin(Stdio::null())
         .output()
@@ -138,7 +163,7 @@ fn run(folder: &Path, script: &str) {
 }
 
 /// The server refuses to run as root, so tests that do are told another user.
-fn shell(folder: &Path, script: &str) -> Command {
+pub fn shell(folder: &Path, script: &str) -> Command {
     let script = format!("cd '{}' && {{ {script}; }}", folder.display());
     match std::env::var("OWLET_TEST_POSTGRES_USER") {
         Ok(user) => {
@@ -154,7 +179,7 @@ fn shell(folder: &Path, script: &str) -> Command {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
 }

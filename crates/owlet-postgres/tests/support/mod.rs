@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod cluster;
+pub mod harness;
+pub mod pooler;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

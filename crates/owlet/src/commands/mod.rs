@@ -14,6 +14,7 @@ mod query;
 mod rows;
 mod schema_infer;
 mod shell;
+mod sources;
 mod verify;
 
 use std::io::Read;
@@ -69,6 +70,7 @@ pub fn run(arguments: Arguments, printer: Printer) -> Result<ExitStatus> {
             block_on(schema_infer::run(arguments, &context))
         }
         Command::Init(arguments) => init::run(&arguments, &context),
+        Command::Sources(arguments) => block_on(sources::run(arguments, &context)),
         Command::Doctor(arguments) => block_on(doctor::run(arguments, &context)),
         Command::Demo(arguments) => block_on(demo::run(arguments, &context)),
         Command::Config(command) => config::run(&command, &context),

@@ -37,29 +37,7 @@ impl Rows {
 
     /// Writes all rows to the standard output: a table on a terminal, CSV in a pipe, or the wanted format.
     pub fn print(&self, format: Option<Format>, printer: Printer) -> Result<()> {
-        let format = format.unwrap_or(if printer.stdout_is_terminal() {
-            Format::Table
-        } else {
-            Format::Csv
-        });
-        let failed =
-            |error: formats::WriteError| super::query::write_error("the standard output", error);
-        let batch = self.batch()?;
-        // These tables have gaps, not values that are unknown.
-        let options = TableOptions {
-            null: "",
-            ..table_options(self.rows.len().max(1), printer)
-        };
-        let mut writer = formats::writer(
-            format,
-            batch.schema(),
-            Target::Stream,
-            options,
-            output::standard_output(),
-        )
-        .map_err(failed)?;
-        writer.write(&batch).map_err(failed)?;
-        writer.finish().map_err(failed)
+        print_batch(&self.batch()?, format, printer)
     }
 
     fn batch(&self) -> Result<RecordBatch> {
@@ -81,4 +59,30 @@ impl Rows {
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
             .map_err(|error| CliError::failed(error.to_string(), ""))
     }
+}
+
+/// Writes a batch to the standard output: a table on a terminal, CSV in a pipe, or the wanted format.
+pub fn print_batch(batch: &RecordBatch, format: Option<Format>, printer: Printer) -> Result<()> {
+    let format = format.unwrap_or(if printer.stdout_is_terminal() {
+        Format::Table
+    } else {
+        Format::Csv
+    });
+    let failed =
+        |error: formats::WriteError| super::query::write_error("the standard output", error);
+    // These tables have gaps, not values that are unknown.
+    let options = TableOptions {
+        null: "",
+        ..table_options(batch.num_rows().max(1), printer)
+    };
+    let mut writer = formats::writer(
+        format,
+        batch.schema(),
+        Target::Stream,
+        options,
+        output::standard_output(),
+    )
+    .map_err(failed)?;
+    writer.write(batch).map_err(failed)?;
+    writer.finish().map_err(failed)
 }

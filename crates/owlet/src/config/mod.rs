@@ -3,6 +3,7 @@
 
 mod document;
 mod error;
+mod guest;
 mod interpolate;
 mod locate;
 mod options;

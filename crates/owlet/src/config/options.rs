@@ -1,6 +1,7 @@
 //! Settings as the connectors' own options: secrets exposed, paths made absolute, defaults left to the connector.
 //! Must never build a connector.
 
+use owlet_connector::ConnectorError;
 use owlet_dynamodb::DynamoDbOptions;
 use owlet_mysql::{MysqlOptions, SnapshotPolicy, TinyIntPolicy, ZeroDatePolicy};
 use owlet_object::{CsvOptions, ObjectOptions, TableOptions};
@@ -8,6 +9,7 @@ use owlet_postgres::{PostgresOptions, UnrepresentablePolicy};
 use owlet_sqlite::SqliteOptions;
 
 use super::Config;
+use super::guest;
 use super::secret::Secret;
 use super::settings::{
     Consistency, CsvSettings, DynamoDbSettings, Infinity, MysqlSettings, Numbers, ObjectSettings,
@@ -15,9 +17,33 @@ use super::settings::{
     ZeroDates,
 };
 
+/// What RDS's secrets call the engines the PostgreSQL connector talks to.
+const POSTGRES_ENGINES: &[&str] = &["postgres", "aurora-postgresql", "postgresql"];
+
 /// Options of a PostgreSQL catalog.
-pub fn postgres(config: &Config, settings: &PostgresSettings) -> PostgresOptions {
-    let mut options = PostgresOptions::new(settings.url.expose());
+pub fn postgres(
+    config: &Config,
+    catalog: &str,
+    settings: &PostgresSettings,
+) -> Result<PostgresOptions, ConnectorError> {
+    let url = settings.url.as_ref().map(Secret::expose);
+    let mut options = PostgresOptions::new(url.unwrap_or_default());
+    options.login = guest::login(catalog, &settings.aws(), POSTGRES_ENGINES)?;
+    if options.login.is_some() && (settings.password.is_some() || settings.password_file.is_some())
+    {
+        return Err(ConnectorError::Configuration {
+            catalog: catalog.to_owned(),
+            message: "a password is given beside auth = \"iam\" or secret".to_owned(),
+            hint: "remove one of them".to_owned(),
+        });
+    }
+    (options.gate, options.tables) = guest::manners(catalog, &settings.guest())?;
+    options.replica_urls = settings
+        .replica_urls
+        .iter()
+        .map(|url| url.expose().to_owned())
+        .collect();
+    options.max_replica_lag = settings.max_replica_lag.map(|period| period.0);
     options.password = exposed(&settings.password);
     options.password_file = settings
         .password_file
@@ -57,7 +83,7 @@ pub fn postgres(config: &Config, settings: &PostgresSettings) -> PostgresOptions
     });
     set(&mut options.infinity, infinity);
     set(&mut options.search_path, settings.search_path.clone());
-    options
+    Ok(options)
 }
 
 /// Options of a MySQL catalog.

@@ -37,7 +37,7 @@ fn source(config: &Config, catalog: &Catalog) -> Result<Source, ConnectorError> 
     Ok(match &catalog.settings {
         CatalogSettings::Postgres(settings) => Source::Sql(Arc::new(PostgresConnector::new(
             name,
-            options::postgres(config, settings),
+            options::postgres(config, name, settings)?,
         )?)),
         CatalogSettings::Mysql(settings) => Source::Sql(Arc::new(MysqlConnector::new(
             name,

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 
 use super::document::{self, Document, Entry, Places};
 use super::error::{ConfigError, Problem};
+use super::guest::{Auth, AwsKeys, GuestKeys, OneOrMore};
 use super::secret::Secret;
 use crate::units::{ByteSize, Period};
 
@@ -71,8 +72,50 @@ pub enum CatalogSettings {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresSettings {
-    /// Where and as whom: postgres://user:password@host:port/db, with libpq's URL parameters.
-    pub url: Secret,
+    /// Where and as whom: postgres://user:password@host:port/db, with libpq's URL parameters. May be left out when
+    /// secret names the host.
+    pub url: Option<Secret>,
+    /// How the password is come by: "iam" makes an RDS IAM token for each connection.
+    pub auth: Option<Auth>,
+    /// User, password and address from AWS: name or ARN of a Secrets Manager secret, or "ssm:/path" or the ARN of a
+    /// Systems Manager parameter. Read again when the server refuses what it says.
+    pub secret: Option<String>,
+    /// AWS region of token or secret; without it the ARN's or the RDS host name's, else the AWS configuration's.
+    pub region: Option<String>,
+    /// Profile of the AWS configuration files; without it AWS_PROFILE, else the default one.
+    pub profile: Option<String>,
+    /// Role to assume for token or secret, perhaps of another account.
+    pub role_arn: Option<String>,
+    /// External id that the role's trust policy demands.
+    pub external_id: Option<String>,
+    /// Access key; without it the AWS chain (environment, profile, single sign-on, container, instance).
+    pub access_key_id: Option<Secret>,
+    /// Secret of the access key.
+    pub secret_access_key: Option<Secret>,
+    /// Token of a temporary access key.
+    pub session_token: Option<Secret>,
+    /// Replaces the address of the AWS services asked for secret and role, for emulators and private endpoints.
+    pub aws_endpoint: Option<String>,
+    /// Standbys that queries go to, in turn, rather than to the server of url. What a URL leaves out is that of url.
+    #[serde(default)]
+    pub replica_urls: Vec<Secret>,
+    /// A standby further behind is not used, e.g. "10s"; without it any that answers is.
+    pub max_replica_lag: Option<Period>,
+    /// Always true: Owlet only reads.
+    pub read_only: Option<bool>,
+    /// Queries that run at once; more wait. Counted over the Owlet processes of this user on this machine.
+    pub max_concurrent_queries: Option<usize>,
+    /// Visible schemas ("sales") and tables ("public.order*"); all without it.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// Hidden schemas and tables; wins over include.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// When queries may begin: cron expressions (minute hour day month weekday) of the allowed minutes, e.g.
+    /// "* 20-23,0-5 * * *"; always without it.
+    pub allow: Option<OneOrMore>,
+    /// Time zone of allow, e.g. "Europe/Berlin"; the machine's without it.
+    pub allow_time_zone: Option<String>,
     /// The password, where it is not part of the URL, e.g. "${file:/run/secrets/pg}". Wins over password_file,
     /// the URL and PGPASSWORD.
     pub password: Option<Secret>,
@@ -100,6 +143,36 @@ pub struct PostgresSettings {
     pub infinity: Option<Infinity>,
     /// Where functions of your own views look for unqualified names ("pg_catalog" without it).
     pub search_path: Option<String>,
+}
+
+impl PostgresSettings {
+    /// How to log in through AWS.
+    pub fn aws(&self) -> AwsKeys<'_> {
+        AwsKeys {
+            auth: self.auth,
+            secret: self.secret.as_deref(),
+            region: self.region.as_deref(),
+            profile: self.profile.as_deref(),
+            role_arn: self.role_arn.as_deref(),
+            external_id: self.external_id.as_deref(),
+            access_key_id: self.access_key_id.as_ref(),
+            secret_access_key: self.secret_access_key.as_ref(),
+            session_token: self.session_token.as_ref(),
+            aws_endpoint: self.aws_endpoint.as_deref(),
+        }
+    }
+
+    /// The manners of a guest.
+    pub fn guest(&self) -> GuestKeys<'_> {
+        GuestKeys {
+            read_only: self.read_only,
+            max_concurrent_queries: self.max_concurrent_queries,
+            include: &self.include,
+            exclude: &self.exclude,
+            allow: self.allow.as_ref(),
+            allow_time_zone: self.allow_time_zone.as_deref(),
+        }
+    }
 }
 
 /// How much TLS a connection needs; libpq's meanings.

@@ -64,7 +64,7 @@ fn a_whole_file() {
         panic!("not postgres")
     };
     assert_eq!(
-        postgres.url.expose(),
+        postgres.url.as_ref().expect("a url").expose(),
         "postgres://owl:hunter2@db.example.com:5432/shop"
     );
     assert_eq!(config.path(Path::new("app.db")), Path::new("folder/app.db"));
@@ -90,7 +90,7 @@ fn what_a_variable_holds_cannot_become_structure() {
         panic!("not postgres")
     };
     assert_eq!(
-        postgres.url.expose(),
+        postgres.url.as_ref().expect("a url").expose(),
         "postgres://u@h/x\"\nconnector = \"sqlite"
     );
 }

@@ -101,6 +101,11 @@ impl Place {
             .current_dir(self.folder.path())
             .env_clear()
             .env("HOME", self.folder.path())
+            // Where processes see each other; the home folder is looked at by tests.
+            .env(
+                "OWLET_RUNTIME_DIR",
+                Path::new(env!("CARGO_TARGET_TMPDIR")).join("runtime"),
+            )
             .env("PATH", "/usr/bin:/bin")
             .stdin(Stdio::null());
         command

@@ -160,7 +160,13 @@ fn the_work_report_has_exactly_these_keys() {
     };
     assert_eq!(
         keys(&report),
-        ["elapsed_ms", "rows", "peak_memory_bytes", "sources"]
+        [
+            "elapsed_ms",
+            "rows",
+            "peak_memory_bytes",
+            "sources",
+            "skew_ms"
+        ]
     );
     assert_eq!(
         keys(&report["sources"][0]),
@@ -175,7 +181,9 @@ fn the_work_report_has_exactly_these_keys() {
             "bytes",
             "rcu_estimated",
             "rcu_consumed",
-            "ms"
+            "ms",
+            "as_of",
+            "as_of_until"
         ]
     );
     assert_eq!(report["rows"], 1);

@@ -1,0 +1,62 @@
+//! Through PgBouncer in transaction mode, where no session setting and no prepared statement outlives a transaction.
+
+mod support;
+
+use owlet_connector::Connector;
+use owlet_postgres::{PostgresConnector, PostgresOptions};
+use support::pooler::Pooler;
+use support::{Database, context, read_plan, read_table, request, row_count, table};
+
+/// Several connectors over few server connections: each transaction may run at another server process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_readers_share_few_server_connections() {
+    let pooler = Pooler::start(2);
+    let database = Database::create("pooled_readers").await;
+    database
+        .run("CREATE TABLE numbers AS SELECT i, repeat('x', 200) AS filler FROM generate_series(1, 20000) AS i; ANALYZE")
+        .await;
+    let readers = (0..6).map(|_| {
+        let connector =
+            PostgresConnector::new("pg", PostgresOptions::new(pooler.url(&database.name)))
+                .expect("options");
+        tokio::spawn(async move {
+            for _ in 0..5 {
+                let batches = read_table(&connector, "numbers").await.expect("rows");
+                assert_eq!(row_count(&batches), 20_000);
+            }
+        })
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        reader.await.expect("reader");
+    }
+    // No setting was left behind for the pooler's other clients.
+    let other = support::connect(&pooler.url(&database.name)).await;
+    let rows = other
+        .simple_query("SHOW default_transaction_read_only")
+        .await
+        .expect("shown");
+    let shown = rows.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    assert_eq!(shown.as_deref(), Some("off"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn parallel_ranges_see_one_snapshot_behind_a_pooler() {
+    let pooler = Pooler::start(6);
+    let database = Database::create("pooled_ranges").await;
+    database
+        .run("CREATE TABLE big AS SELECT i, repeat('x', 800) AS filler FROM generate_series(1, 40000) AS i; ANALYZE")
+        .await;
+    let connector = PostgresConnector::new("pg", PostgresOptions::new(pooler.url(&database.name)))
+        .expect("options");
+    let mut asked = request(&table(&connector, "big").await.as_ref().clone());
+    asked.target_partitions = 4;
+    let plan = connector.plan_scan(&asked).await.expect("planned");
+    assert!(plan.splits.len() > 1, "{:?}", plan.notes);
+    let batches = read_plan(&connector, &plan, &context())
+        .await
+        .expect("rows");
+    assert_eq!(row_count(&batches), 40_000);
+}
