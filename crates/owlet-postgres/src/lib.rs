@@ -7,6 +7,7 @@
 
 mod anchor;
 mod cache;
+mod cancel;
 mod catalog;
 mod connector;
 mod copy;

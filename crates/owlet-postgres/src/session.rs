@@ -10,16 +10,14 @@ use postgres_protocol::escape::escape_literal;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Row, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Row, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::cancel::{PoolerAddress, cancel};
 use crate::failure::{Stage, translate};
 use crate::options::SslMode;
 use crate::settings::{Attempt, Settings};
 use crate::tls;
-
-/// Longest time a cancel request may take; after that the connection is cut without one.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a pooler may take to confirm that a cancelled statement has ended.
 const POOLER_PATIENCE: Duration = Duration::from_secs(2);
@@ -80,6 +78,8 @@ pub(crate) struct Session {
     pub(crate) server_encoding: String,
     /// The server confirmed the session settings. If not (a transaction pooler), every transaction brings them.
     settings_confirmed: bool,
+    /// Where the pooler is, if there is one between.
+    pooler: Option<PoolerAddress>,
     settings: Arc<Settings>,
     pub(crate) idle_since: Instant,
 }
@@ -213,6 +213,7 @@ impl Session {
             server_version,
             server_encoding,
             settings_confirmed,
+            pooler: PoolerAddress::of(&attempt.config),
             settings: Arc::clone(settings),
             idle_since: Instant::now(),
         })
@@ -340,7 +341,8 @@ impl Session {
 
     /// Stops the running statement at the server, then ends the connection.
     pub(crate) async fn cancel(self) {
-        cancel(self.client.cancel_token(), self.tls.clone()).await;
+        let pooler = self.pooler.as_ref().filter(|_| !self.settings_confirmed);
+        cancel(self.client.cancel_token(), self.tls.clone(), pooler).await;
         if !self.settings_confirmed {
             // PgBouncer before 1.20 dies when a client leaves while its cancel request is on the way.
             let quiet = self.client.check_connection();
@@ -355,16 +357,6 @@ impl Session {
     pub(crate) fn cancel_in_background(self) {
         let runtime = self.runtime.clone();
         runtime.spawn(self.cancel());
-    }
-}
-
-async fn cancel(token: CancelToken, tls: MakeRustlsConnect) {
-    match tokio::time::timeout(CANCEL_TIMEOUT, token.cancel_query(tls)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "cancel request failed; the connection is cut instead")
-        }
-        Err(_) => tracing::debug!("cancel request timed out; the connection is cut instead"),
     }
 }
 

@@ -2,10 +2,26 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
 use owlet_connector::Connector;
+use owlet_connector::conformance::run;
 use owlet_postgres::{PostgresConnector, PostgresOptions};
+use support::harness::Harness;
 use support::pooler::Pooler;
 use support::{Database, context, read_plan, read_table, request, row_count, table};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn conforms_behind_a_pooler() {
+    let pooler = Pooler::start(6);
+    let database = Database::create("pooled_conformance").await;
+    let options = PostgresOptions::new(pooler.url(&database.name));
+    let report = run(&Harness { database, options }).await;
+    println!("{report}");
+    report.assert_passed();
+}
 
 /// Several connectors over few server connections: each transaction may run at another server process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -59,4 +75,36 @@ async fn parallel_ranges_see_one_snapshot_behind_a_pooler() {
         .await
         .expect("rows");
     assert_eq!(row_count(&batches), 40_000);
+}
+
+#[tokio::test]
+async fn a_dropped_stream_ends_the_statement_behind_a_pooler() {
+    let pooler = Pooler::start(4);
+    let database = Database::create("pooled_cancel").await;
+    database
+        .run("CREATE VIEW silent AS SELECT 1 AS i FROM (SELECT pg_sleep(60)) AS pause")
+        .await;
+    let connector = Arc::new(
+        PostgresConnector::new("pg", PostgresOptions::new(pooler.url(&database.name)))
+            .expect("options"),
+    );
+    let metadata = table(&connector, "silent").await;
+    let plan = connector
+        .plan_scan(&request(&metadata))
+        .await
+        .expect("planned");
+    let mut stream = connector.open(&plan, 0, context());
+    let waiting = tokio::time::timeout(Duration::from_millis(500), stream.next()).await;
+    assert!(waiting.is_err());
+    drop(stream);
+    let running = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND query LIKE 'COPY%' AND state = 'active'",
+        database.name
+    );
+    let mut patience = 20;
+    while database.text(&running).await.as_deref() != Some("0") {
+        patience -= 1;
+        assert!(patience > 0, "the statement goes on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
