@@ -1,7 +1,7 @@
 //! The folder or bucket exports lie in, opened for reading. Must never know manifests.
 
 use std::fmt;
-use std::path::Path as FilePath;
+use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,6 +229,16 @@ impl CredentialProvider for Credentials {
 }
 
 fn local_path(text: &str) -> Result<Path, String> {
-    let path = std::path::absolute(FilePath::new(text)).map_err(|error| error.to_string())?;
+    let absolute = std::path::absolute(FilePath::new(text)).map_err(|error| error.to_string())?;
+    // Paths of the store know no `..`; it is taken out by name, since nothing is opened yet.
+    let mut path = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::ParentDir => {
+                path.pop();
+            }
+            other => path.push(other),
+        }
+    }
     Path::from_absolute_path(path).map_err(|error| error.to_string())
 }

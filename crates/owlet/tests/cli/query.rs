@@ -223,3 +223,75 @@ fn explain_names_the_remote_query() {
     let explanation: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert!(explanation["plan"]["operator"].is_string());
 }
+
+/// The MD5 checksum in base64, as the manifests of exports have it.
+fn md5(place: &Place, file: &str) -> String {
+    let script = r#"printf '%b' "$(md5sum "$1" | cut -c1-32 | sed 's/../\\x&/g')" | base64"#;
+    let output = std::process::Command::new("bash")
+        .args(["-c", script, "md5", file])
+        .current_dir(place.path("."))
+        .output()
+        .expect("bash runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn exports_of_dynamodb_are_tables() {
+    let place = Place::empty();
+    let export = "copied/AWSDynamoDB/01700000000000-abcdef01";
+    std::fs::create_dir_all(place.path(&format!("{export}/data"))).expect("a folder");
+    std::fs::create_dir_all(place.path("elsewhere")).expect("a folder");
+    let data = format!("{export}/data/a.json");
+    place.write(
+        &data,
+        "{\"Item\":{\"id\":{\"S\":\"a\"},\"total\":{\"N\":\"12.50\"}}}\n\
+         {\"Item\":{\"id\":{\"S\":\"b\"}}}\n",
+    );
+    let packed = std::process::Command::new("gzip")
+        .arg(place.path(&data))
+        .status()
+        .expect("gzip runs");
+    assert!(packed.success());
+    let files = format!(
+        "{{\"itemCount\":2,\"md5Checksum\":\"{}\",\"etag\":\"x-1\",\"dataFileS3Key\":\"p/{data}.gz\"}}\n",
+        md5(&place, &format!("{data}.gz"))
+    );
+    let arn = "arn:aws:dynamodb:us-east-1:123456789012:table/orders";
+    let time = "2026-01-01T00:00:00.000Z";
+    let summary = format!(
+        "{{\"version\":\"2020-06-30\",\"exportArn\":\"{arn}/export/01700000000000-abcdef01\",\
+         \"startTime\":\"{time}\",\"endTime\":\"{time}\",\"tableArn\":\"{arn}\",\"tableId\":\"t\",\
+         \"exportTime\":\"{time}\",\"s3Bucket\":\"b\",\"s3Prefix\":\"p\",\"s3SseAlgorithm\":\"AES256\",\
+         \"s3SseKmsKeyId\":null,\"manifestFilesS3Key\":\"p/{export}/manifest-files.json\",\
+         \"billedSizeBytes\":0,\"itemCount\":2,\"outputFormat\":\"DYNAMODB_JSON\",\
+         \"exportType\":\"FULL_EXPORT\"}}"
+    );
+    for (name, content) in [("manifest-files", &files), ("manifest-summary", &summary)] {
+        let file = format!("{export}/{name}.json");
+        place.write(&file, content);
+        let checksum = md5(&place, &file);
+        place.write(&format!("{export}/{name}.checksum"), &checksum);
+    }
+    place.write(
+        "owlet.toml",
+        "[catalog.archive]\nconnector = \"dynamodb\"\nsource = \"export\"\nlocation = \"copied\"\n",
+    );
+    let sql = "SELECT id, total FROM archive.orders ORDER BY id";
+    let answer = place.run(&["query", sql]);
+    assert!(
+        answer.contains("exit code: 0\n----- stdout -----\nid,total\na,12.5\nb,\n"),
+        "{answer}"
+    );
+    // The location is relative to the configuration, wherever the command runs.
+    let elsewhere = place
+        .command(&["--config", "../owlet.toml", "query", sql])
+        .current_dir(place.path("elsewhere"))
+        .output()
+        .expect("the binary runs");
+    assert_eq!(
+        String::from_utf8_lossy(&elsewhere.stdout),
+        "id,total\na,12.5\nb,\n"
+    );
+    let inferred = place.run(&["schema", "infer", "archive.orders"]);
+    assert!(inferred.contains("decimal(38,1)"), "{inferred}");
+}
