@@ -59,6 +59,7 @@ pub struct WorkRecorder {
     requests: AtomicU64,
     rows_read: AtomicU64,
     rows_returned: AtomicU64,
+    nulled_values: AtomicU64,
     bytes: AtomicU64,
     milli_rcu: AtomicU64,
     counts_rcu: bool,
@@ -102,6 +103,9 @@ pub struct SourceWork {
     pub rows_read: u64,
     /// Rows received from the source.
     pub rows_returned: u64,
+    /// Values that did not fit their column and became NULL, where the user chose that; absent when there were none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nulled_values: u64,
     /// Payload bytes received.
     pub bytes: u64,
     /// DynamoDB read capacity units estimated before; null for other sources.
@@ -205,6 +209,7 @@ impl QueryWork {
             requests: AtomicU64::new(0),
             rows_read: AtomicU64::new(0),
             rows_returned: AtomicU64::new(0),
+            nulled_values: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             milli_rcu: AtomicU64::new(0),
             first_poll: Mutex::new(None),
@@ -258,6 +263,11 @@ impl WorkRecorder {
             Some(allowed) if total > allowed => Err(exceeded("max_rows", allowed, total)),
             _ => Ok(()),
         }
+    }
+
+    /// Counts values that did not fit their column and became NULL.
+    pub fn add_nulled_values(&self, values: u64) {
+        self.nulled_values.fetch_add(values, Ordering::Relaxed);
     }
 
     /// Counts payload bytes received; an error when the query's byte budget is used up.
@@ -340,6 +350,7 @@ impl WorkRecorder {
             requests: self.requests.load(Ordering::Relaxed),
             rows_read: self.rows_read.load(Ordering::Relaxed).max(rows_returned),
             rows_returned,
+            nulled_values: self.nulled_values.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             rcu_estimated: self.rcu_estimated,
             rcu_consumed: self
@@ -356,6 +367,11 @@ impl WorkRecorder {
         lock(&self.first_poll).get_or_insert(now);
         *lock(&self.busy_until) = Some(now);
     }
+}
+
+/// Serde hands over a reference.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn exceeded(

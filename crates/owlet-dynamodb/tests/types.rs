@@ -125,6 +125,12 @@ async fn a_value_of_another_type_is_an_error_or_null_by_policy() {
     );
     let answer = lenient.rows(&["id", "v"], Vec::new()).await;
     assert_eq!(answer.sorted(), texts(&[&["a", "1"], &["b", "NULL"]]));
+    assert_eq!(answer.work.nulled_values, 1);
+    let report = serde_json::to_value(&answer.work).expect("JSON");
+    assert_eq!(report["nulled_values"], json!(1));
+    let fitting = lenient.rows(&["id"], Vec::new()).await;
+    let report = serde_json::to_value(&fitting.work).expect("JSON");
+    assert_eq!(report.get("nulled_values"), None, "{report}");
 }
 
 #[tokio::test]

@@ -66,6 +66,7 @@ fn entry(exec: &DataSourceExec) -> Option<SourceWork> {
         remote,
         requests: unique.len() as u64,
         rows_read: rows,
+        nulled_values: 0,
         rows_returned: rows,
         bytes: sum(&metrics, "bytes_scanned"),
         rcu_estimated: None,

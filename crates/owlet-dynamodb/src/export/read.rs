@@ -337,6 +337,7 @@ impl FileReading {
     fn flush(&mut self, decoder: &mut RecordDecoder) -> Result<bool> {
         let nulled = decoder.take_nulled();
         if nulled > 0 {
+            self.context.work.add_nulled_values(nulled);
             tracing::warn!(file = %self.store.name(&self.path), nulled, "values that did not fit their columns became NULL");
         }
         let batch = decoder.finish()?;

@@ -125,6 +125,7 @@ impl<'j> Pages<'j> {
     fn rows(&mut self, facts: &PageFacts) -> Result<RecordBatch> {
         let nulled = self.decoder.take_nulled();
         if nulled > 0 {
+            self.job.context.work.add_nulled_values(nulled);
             tracing::warn!(table = %self.job.read.table, nulled, "values that did not fit their columns became NULL");
         }
         if self.job.read.counting == Counting::ByItems {
