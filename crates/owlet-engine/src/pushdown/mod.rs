@@ -5,6 +5,7 @@
 pub mod candidate;
 pub mod estimate;
 pub mod hints;
+mod nested;
 mod operators;
 mod tables;
 pub mod translate;
@@ -86,6 +87,9 @@ impl PushdownPlanner {
                         return Ok(Rewritten::Local(
                             self.table(scan, &conjuncts, &hints).await?,
                         ));
+                    }
+                    if let Some(plan) = self.filter_below_projection(&filter, &hints).await? {
+                        return Ok(Rewritten::Local(plan));
                     }
                     let input_hints =
                         hints.using(std::iter::once(&filter.predicate), &filter.input);

@@ -330,17 +330,9 @@ impl<'a> Translator<'a> {
             return Err(Refusal::new(format!("function {name} is not immutable")));
         }
         if name == "get_field"
-            && let [structure, Expr::Literal(field, _)] = function.args.as_slice()
-            && let Some(Some(field)) = field.try_as_str()
+            && let Some(field) = self.field(expr, function)?
         {
-            let operand = self.expression(structure)?;
-            if matches!(operand.data_type(), DataType::Struct(_)) {
-                return Ok(Expression::Field {
-                    expression: Box::new(operand),
-                    name: field.to_owned(),
-                    data_type: self.type_of(expr)?,
-                });
-            }
+            return Ok(field);
         }
         Ok(Expression::Function {
             name,
@@ -351,6 +343,38 @@ impl<'a> Translator<'a> {
                 .collect::<Translated<_>>()?,
             data_type: self.type_of(expr)?,
         })
+    }
+
+    /// A field of a row, or of rows in it (`get_field(row, 'outer', 'inner')`); `None` for keys of maps.
+    fn field(&self, expr: &Expr, function: &ScalarFunction) -> Translated<Option<Expression>> {
+        let Some((structure, names)) = function.args.split_first() else {
+            return Ok(None);
+        };
+        let mut operand = self.expression(structure)?;
+        for (position, name) in names.iter().enumerate() {
+            let Expr::Literal(name, _) = name else {
+                return Ok(None);
+            };
+            let (Some(Some(name)), DataType::Struct(fields)) =
+                (name.try_as_str(), operand.data_type())
+            else {
+                return Ok(None);
+            };
+            let data_type = if position + 1 == names.len() {
+                self.type_of(expr)?
+            } else {
+                match fields.find(name) {
+                    Some((_, field)) => field.data_type().clone(),
+                    None => return Ok(None),
+                }
+            };
+            operand = Expression::Field {
+                expression: Box::new(operand),
+                name: name.to_owned(),
+                data_type,
+            };
+        }
+        Ok(Some(operand))
     }
 }
 
