@@ -103,7 +103,8 @@ pub(crate) async fn describe(
                 rows: rows(kind, text(&row, 3).as_deref(), number(&row, 4)),
                 bytes: number(&row, 5),
                 comment: text(&row, 6).filter(|comment| {
-                    !comment.is_empty() && !(kind == TableKind::View && comment == "VIEW")
+                    let is_generated = kind == TableKind::View && comment == "VIEW";
+                    !comment.is_empty() && !is_generated
                 }),
                 kind,
                 columns: Vec::new(),

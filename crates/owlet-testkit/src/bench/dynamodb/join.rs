@@ -138,7 +138,10 @@ async fn join(engine: &Engine, statement: &str) -> Result<Joined> {
     }
     let seconds = started.elapsed().as_secs_f64();
     let sources = stream.work_report().sources;
-    let units = sources.iter().filter_map(|source| source.rcu_consumed).sum();
+    let units = sources
+        .iter()
+        .filter_map(|source| source.rcu_consumed)
+        .sum();
     let access = sources
         .into_iter()
         .find(|source| source.catalog == "dynamo")
