@@ -3,6 +3,7 @@
 
 mod dynamodb;
 mod memory;
+mod mysql;
 mod report;
 mod scan;
 mod size;
@@ -28,6 +29,9 @@ const BENCHMARKS: &[&str] = &[
     "dynamodb-join",
     "dynamodb-estimate",
     "dynamodb-look-up",
+    "mysql-scan",
+    "mysql-tpch",
+    "mysql-join",
     "size",
 ];
 
@@ -83,6 +87,9 @@ pub async fn run(options: &Options) -> Result<()> {
             "dynamodb-join" => dynamodb::join::run(options).await?,
             "dynamodb-estimate" => dynamodb::estimate::run(options).await?,
             "dynamodb-look-up" => dynamodb::look_up::run(options).await?,
+            "mysql-scan" => mysql::scan::run(options).await?,
+            "mysql-tpch" => tpch::run_mysql(options).await?,
+            "mysql-join" => mysql::join::run(options).await?,
             _ => size::run(options)?,
         };
         eprintln!(
