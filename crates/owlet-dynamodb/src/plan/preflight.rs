@@ -96,6 +96,34 @@ pub(crate) fn preflight(
     }
     words.push(format!("about {} s", readable_seconds(seconds)));
     notes.push(format!("expected: {}", words.join(", ")));
+    keep_twelve_digits(estimate);
+}
+
+/// An estimate is not known to more digits, and with these a plan read back from JSON is the same plan: JSON readers
+/// may be one unit off in the last of seventeen.
+fn keep_twelve_digits(estimate: &mut CostEstimate) {
+    let numbers = [
+        &mut estimate.rows_read,
+        &mut estimate.rows_returned,
+        &mut estimate.bytes,
+        &mut estimate.rcu,
+        &mut estimate.requests,
+        &mut estimate.capacity_share,
+        &mut estimate.seconds,
+    ];
+    let amount = estimate.money.as_mut().map(|money| &mut money.amount);
+    let alternatives = estimate
+        .alternatives
+        .iter_mut()
+        .filter_map(|alternative| alternative.rcu.as_mut());
+    for number in numbers
+        .into_iter()
+        .flatten()
+        .chain(amount)
+        .chain(alternatives)
+    {
+        *number = format!("{number:.11e}").parse().unwrap_or(*number);
+    }
 }
 
 fn price(table: &TableDescription, circumstances: &Circumstances) -> Result<f64, String> {
@@ -237,5 +265,23 @@ mod tests {
             (estimate.seconds, estimate.capacity_share),
             (Some(400.0), Some(0.2))
         );
+    }
+
+    #[test]
+    fn estimates_survive_json() {
+        let mut estimate = CostEstimate {
+            rcu: Some(2.0 / 3.0),
+            seconds: Some(0.003_828_635_736_967_012_5),
+            money: Some(Money {
+                amount: 1.0 / 3.0e7,
+                currency: "USD".to_owned(),
+            }),
+            ..CostEstimate::default()
+        };
+        keep_twelve_digits(&mut estimate);
+        assert_eq!(estimate.seconds, Some(0.003_828_635_736_97));
+        let text = serde_json::to_string(&estimate).expect("JSON");
+        let read: CostEstimate = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(read, estimate);
     }
 }
