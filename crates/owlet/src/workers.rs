@@ -7,6 +7,10 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::errors::{CliError, Result};
 
+/// Stack of a thread in bytes. Plans are walked recursively, and an unoptimised build takes more than tokio's 2 MiB
+/// for a join of a few tables; only what is used costs memory.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
+
 /// As many threads as the machine has cores, until dropped.
 #[derive(Debug)]
 pub struct Workers {
@@ -19,6 +23,7 @@ impl Workers {
     /// Starts the threads.
     pub fn start() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .map_err(|error| no_threads(&error))?;
