@@ -103,6 +103,9 @@ fn collect_fixed(relation: &Relation, fixed: &mut Vec<String>) {
     }
 }
 
+/// Ranges for each reader, so that one that gets on faster takes from the others instead of ending early.
+const RANGES_OF_A_READER: u64 = 4;
+
 /// What the number of splits depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SplitLimits {
@@ -118,7 +121,16 @@ pub(crate) fn choose_boundaries(layout: &Layout, limits: SplitLimits) -> Result<
         return Err(format!("not split: {obstacle}"));
     }
     let wanted = limits.target_partitions.min(limits.connections) as u64;
-    let parts = wanted.min(layout.pages() / LEAST_PAGES_OF_A_SPLIT);
+    // Readers that would wait for each other's connections get no more ranges than there are connections.
+    let ranges = if limits.connections >= limits.target_partitions {
+        wanted * RANGES_OF_A_READER
+    } else {
+        wanted
+    };
+    let parts = match wanted {
+        0 | 1 => wanted,
+        _ => ranges.min(layout.pages() / LEAST_PAGES_OF_A_SPLIT),
+    };
     if parts < 2 {
         let reason = if wanted < 2 {
             "one reader"

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use datafusion::common::{DFSchemaRef, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use owlet_remote_sql::{Dialect, QueryOptions, Relation, SqlConnector};
 
 use crate::pushdown::estimate::{Estimate, estimate};
 use crate::pushdown::hints::{Hints, passed_through};
+use crate::pushdown::roomy::Roomy;
 use crate::pushdown::{PushdownPlanner, connector_error};
 use crate::scan::node::{JoinFed, PlannedScan, RemoteScan};
 
@@ -110,8 +109,8 @@ impl PushdownPlanner {
         &'a self,
         candidate: Candidate,
         hints: &'a Hints,
-    ) -> BoxFuture<'a, Result<LogicalPlan>> {
-        async move {
+    ) -> Roomy<'a, Result<LogicalPlan>> {
+        Roomy::new(async move {
             if candidate.is_better_cut() {
                 let note = matches!(candidate.plan, LogicalPlan::Join(_)).then(|| {
                     format!(
@@ -129,8 +128,7 @@ impl PushdownPlanner {
                 return self.rebuild(candidate.plan, inputs).await;
             }
             self.plan_remote(candidate, hints).await
-        }
-        .boxed()
+        })
     }
 
     async fn plan_remote(&self, candidate: Candidate, hints: &Hints) -> Result<LogicalPlan> {

@@ -7,6 +7,7 @@ pub mod estimate;
 pub mod hints;
 mod nested;
 mod operators;
+mod roomy;
 mod tables;
 pub mod translate;
 
@@ -15,8 +16,6 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, FetchType, JoinType, LogicalPlan, SkipType, Subquery};
-use futures::FutureExt;
-use futures::future::BoxFuture;
 
 use crate::catalogs::SourceTable;
 use crate::engine::Source;
@@ -24,6 +23,7 @@ use crate::passthrough::SourceQuery;
 use crate::pushdown::candidate::Candidate;
 use crate::pushdown::estimate::estimate;
 use crate::pushdown::hints::{Hints, OrderHint, columns_used, key_column, passed_through};
+use crate::pushdown::roomy::Roomy;
 use crate::query::Pushdown;
 
 /// Rewrites optimized logical plans.
@@ -58,8 +58,8 @@ impl PushdownPlanner {
         }
     }
 
-    fn node(&self, plan: LogicalPlan, hints: Hints) -> BoxFuture<'_, Result<Rewritten>> {
-        async move {
+    fn node(&self, plan: LogicalPlan, hints: Hints) -> Roomy<'_, Result<Rewritten>> {
+        Roomy::new(async move {
             match plan {
                 LogicalPlan::TableScan(scan) => {
                     if let Some(query) = SourceQuery::of(&scan) {
@@ -206,8 +206,7 @@ impl PushdownPlanner {
                 }
                 other => Ok(Rewritten::Local(self.stay_local(other).await?)),
             }
-        }
-        .boxed()
+        })
     }
 
     /// An operator that always runs here: its inputs and the subqueries in its expressions are rewritten.
