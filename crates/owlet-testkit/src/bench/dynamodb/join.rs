@@ -58,7 +58,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let of_script = "SELECT order_id, item_id FROM orders WHERE priority = 'urgent'";
     join(&engine, &statement).await?;
     let (mut ours, mut script) = (Vec::new(), Vec::new());
-    let (mut units, mut access) = ((0.0, 0.0), String::new());
+    let (mut units, mut access, mut remarks) = ((0.0, 0.0), String::new(), Vec::new());
     for _ in 0..options.rounds {
         let joined = join(&engine, &statement).await?;
         ours.push(joined.seconds);
@@ -78,6 +78,7 @@ pub async fn run(options: &Options) -> Result<Report> {
             return Err(format!("the join differs from the script's: {difference}").into());
         }
         access = joined.access;
+        remarks = joined.remarks;
         units = (
             joined.units,
             answer["units"].as_f64().ok_or("the script gave no units")?,
@@ -106,6 +107,11 @@ pub async fn run(options: &Options) -> Result<Report> {
             .measurements
             .push(Measurement::new("consumed", contestant, "RCU", vec![value]));
     }
+    for remark in remarks {
+        report
+            .notes
+            .push(format!("The planner's remark: {remark}."));
+    }
     report.notes.push(format!(
         "{} different items, read by Owlet as: {access}. Every fiftieth item of the table is bigger than 4 KB. Rows compared with the script's in every \
          round; one warm-up each, connections open.",
@@ -121,16 +127,23 @@ struct Joined {
     units: f64,
     /// How the items were read.
     access: String,
+    /// What the planner says of it.
+    remarks: Vec<String>,
     answer: Answer,
 }
 
 async fn join(engine: &Engine, statement: &str) -> Result<Joined> {
     use futures::TryStreamExt;
     let started = Instant::now();
-    let mut stream = engine
-        .plan(statement, &QueryOptions::default())
-        .await?
-        .execute()?;
+    let plan = engine.plan(statement, &QueryOptions::default()).await?;
+    let remarks = plan
+        .explanation()
+        .sources
+        .iter()
+        .filter(|source| source.catalog == "dynamo")
+        .flat_map(|source| source.stayed_local.clone())
+        .collect();
+    let mut stream = plan.execute()?;
     let schema = stream.schema();
     let mut batches = Vec::new();
     while let Some(batch) = stream.try_next().await? {
@@ -151,6 +164,7 @@ async fn join(engine: &Engine, statement: &str) -> Result<Joined> {
         seconds,
         units,
         access,
+        remarks,
         answer: Answer::new(schema, &batches)?,
     })
 }
