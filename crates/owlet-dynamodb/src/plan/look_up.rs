@@ -9,6 +9,11 @@ use super::payload::{AccessPath, LookUpKey, LookUpSource, LookUpTarget};
 use super::sort_range::SortCondition;
 use crate::description::IndexDescription;
 
+/// How far a look-up's estimate must exceed the static path for the decision not to wait for the join's keys. The
+/// number of keys is guessed from another source's statistics and is often wrong by orders of magnitude; waiting costs
+/// next to nothing, a needless scan of the table much.
+const HOPELESS_FACTOR: f64 = 100.0;
+
 /// A candidate that decides at run time between look-ups and the static path; `None` when the join cannot help.
 pub(crate) fn plan(
     question: &Question<'_>,
@@ -29,9 +34,8 @@ pub(crate) fn plan(
         .map(|target| units_of_one(question, target))
         .min_by(f64::total_cmp)?;
     let expected = request.lookup_rows.map(|rows| rows as f64 * cheapest);
-    if let Some(expected) = expected
-        .filter(|expected| *expected > fallback.cost.units && question.extent(None).is_counted)
-    {
+    let is_dearer = |units: &f64| *units > fallback.cost.units && question.extent(None).is_counted;
+    if let Some(expected) = expected.filter(|expected| is_dearer(&(*expected / HOPELESS_FACTOR))) {
         notes.push(format!(
             "looking up the join's keys would cost about {} RCU, more than the {}",
             super::readable_units(expected),
@@ -49,7 +53,9 @@ pub(crate) fn plan(
             other => other.clone(),
         })
         .collect();
-    if let (Some(expected), Some(rows)) = (expected, request.lookup_rows) {
+    // A dearer look-up is not taken: what the static path costs is then the better estimate.
+    let cheaper = expected.filter(|expected| !is_dearer(expected));
+    if let (Some(expected), Some(rows)) = (cheaper, request.lookup_rows) {
         candidate.cost.units = expected;
         candidate.cost.items = rows as f64;
         candidate.cost.bytes = rows as f64 * candidate.item_bytes;
