@@ -17,6 +17,7 @@ mod patterns;
 mod session;
 mod source;
 mod statement;
+mod subqueries;
 mod types;
 mod unnest;
 mod utility;

@@ -9,7 +9,7 @@ use datafusion::prelude::SessionConfig;
 use crate::arithmetic::CheckedConstants;
 use crate::expressions::AthenaExpressions;
 use crate::types::AthenaTypePlanner;
-use crate::{casts, functions, unnest};
+use crate::{casts, functions, subqueries, unnest};
 
 /// Nested expressions deeper than this are refused by the parser.
 pub(crate) const RECURSION_LIMIT: usize = 200;
@@ -61,4 +61,5 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     builder
         .with_type_planner(Arc::new(AthenaTypePlanner))
         .with_analyzer_rule(casts::rule())
+        .with_analyzer_rule(subqueries::rule())
 }

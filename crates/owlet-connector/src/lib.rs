@@ -29,6 +29,7 @@ pub use metadata::{
     Collation, ColumnMetadata, ColumnStatistics, RowCount, TableKind, TableMetadata, TableSummary,
 };
 pub use scan::{
-    Alternative, CostEstimate, Exactness, Money, ScanContext, ScanPlan, ScanRequest, Split,
+    Alternative, CostEstimate, Exactness, FieldPaths, Money, ScanContext, ScanPlan, ScanRequest,
+    Split,
 };
 pub use work::{Budget, QueryWork, ScanDescription, SourceWork, WorkRecorder, WorkReport};

@@ -1,6 +1,7 @@
 //! A scan as plain data: what is asked, what the connector answers, what a split needs at run time.
 //! Must never hold a connection or a credential.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::Schema;
@@ -9,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::expression::{Expression, SortKey};
 use crate::work::WorkRecorder;
+
+/// Fields by column position; each is the path of names that leads to it.
+pub type FieldPaths = BTreeMap<usize, Vec<Vec<String>>>;
 
 /// What the engine wants of one table. Column positions refer to [`crate::TableMetadata::columns`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +23,10 @@ pub struct ScanRequest {
     pub table: String,
     /// Columns to return, in this order; empty means rows without columns (only their number counts).
     pub projection: Vec<usize>,
+    /// Columns of rows (`Struct`) of which only some fields are used, each as a path of names. A column that is not
+    /// listed is used whole. The connector may ignore it; a field that is not used may come as NULL, and a column
+    /// without any used field as well.
+    pub fields: FieldPaths,
     /// Conjuncts; the answer of [`ScanPlan::filters`] has one entry for each.
     pub filters: Vec<Expression>,
     /// At most this many rows are needed, counted after all filters (in the order of `ordering` if given).

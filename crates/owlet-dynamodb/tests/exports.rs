@@ -230,6 +230,7 @@ fn request(metadata: &TableMetadata, columns: &[&str], partitions: usize) -> Sca
         schema: "default".to_owned(),
         table: metadata.name.clone(),
         projection,
+        fields: Default::default(),
         filters: Vec::new(),
         limit: None,
         ordering: Vec::new(),

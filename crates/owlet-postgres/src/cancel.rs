@@ -8,55 +8,28 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_postgres::CancelToken;
-use tokio_postgres::config::Host;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::socket::ServerAddress;
 
 /// Longest time a cancel request may take; after that the connection is cut without one.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a pooler is reached.
-#[derive(Debug, Clone)]
-pub(crate) struct PoolerAddress {
-    /// Name that its certificate is for.
-    name: String,
-    /// Name or address to connect to.
-    host: String,
-    port: u16,
-}
-
-impl PoolerAddress {
-    /// The only address of a configuration; `None` for Unix sockets and lists of hosts.
-    pub(crate) fn of(config: &tokio_postgres::Config) -> Option<Self> {
-        let [Host::Tcp(name)] = config.get_hosts() else {
-            return None;
-        };
-        let host = match config.get_hostaddrs() {
-            [] => name.clone(),
-            [address] => address.to_string(),
-            _ => return None,
-        };
-        Some(Self {
-            name: name.clone(),
-            host,
-            port: config.get_ports().first().copied().unwrap_or(5432),
-        })
-    }
-}
-
-/// Asks the server to stop what it does for the connection of this token.
+/// Asks the server to stop what it does for the connection of this token; `address` is what that was connected to.
 pub(crate) async fn cancel(
     token: CancelToken,
     tls: MakeRustlsConnect,
-    pooler: Option<&PoolerAddress>,
+    address: Option<&ServerAddress>,
 ) {
     let request = async {
-        match pooler {
+        match address {
+            // The driver connected by itself and knows where to.
             None => token
                 .cancel_query(tls)
                 .await
                 .map_err(|error| error.to_string()),
-            Some(address) => at_pooler(token, tls, address).await,
+            Some(address) => request_at(token, tls, address).await,
         }
     };
     match tokio::time::timeout(CANCEL_TIMEOUT, request).await {
@@ -71,16 +44,14 @@ pub(crate) async fn cancel(
     }
 }
 
-/// PgBouncer forwards a cancel request only as long as the client that sent it stays: like libpq, wait until the other
-/// side closes the connection.
-async fn at_pooler(
+/// Waits until the other side closes the connection, like libpq: PgBouncer forwards a cancel request only as long as
+/// the client that sent it stays.
+async fn request_at(
     token: CancelToken,
     mut tls: MakeRustlsConnect,
-    address: &PoolerAddress,
+    address: &ServerAddress,
 ) -> Result<(), String> {
-    let stream = TcpStream::connect((address.host.as_str(), address.port))
-        .await
-        .map_err(|error| error.to_string())?;
+    let stream = address.connect().await.map_err(|error| error.to_string())?;
     let connect = <MakeRustlsConnect as MakeTlsConnect<UntilClosed<TcpStream>>>::make_tls_connect(
         &mut tls,
         &address.name,

@@ -221,6 +221,9 @@ fn from_server(server: &DbError, stage: Stage, catalog: &str, object: &str) -> C
     }
 }
 
+const NO_CONNECTION_HINT: &str =
+    "check host and port, that the server runs, and that the network lets the connection through";
+
 fn from_driver(
     error: &tokio_postgres::Error,
     stage: Stage,
@@ -257,12 +260,21 @@ fn from_driver(
     } else if message.contains("does not support TLS") {
         "enable ssl on the server, or choose sslmode = \"disable\" if the network may be trusted"
     } else {
-        "check host and port, that the server runs, and that the network lets the connection through"
+        NO_CONNECTION_HINT
     };
     ConnectorError::Unreachable {
         catalog,
         message,
         hint: hint.to_owned(),
+    }
+}
+
+/// No connection was made at all.
+pub(crate) fn not_connected(error: &std::io::Error, catalog: &str) -> ConnectorError {
+    ConnectorError::Unreachable {
+        catalog: catalog.to_owned(),
+        message: format!("error connecting to server: {error}"),
+        hint: NO_CONNECTION_HINT.to_owned(),
     }
 }
 

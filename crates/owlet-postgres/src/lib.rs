@@ -25,6 +25,7 @@ mod scan;
 mod session;
 mod settings;
 mod snapshot;
+mod socket;
 mod source_query;
 mod tls;
 mod types;

@@ -1,22 +1,27 @@
 //! One server connection: established, made read-only, cancelled, thrown away. Must never know tables.
 
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use owlet_connector::{ConnectorError, Refusal};
 use postgres_protocol::escape::escape_literal;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Row, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Connection, Row, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::cancel::{PoolerAddress, cancel};
-use crate::failure::{Stage, translate};
+use crate::cancel::cancel;
+use crate::failure::{Stage, not_connected, translate};
 use crate::options::SslMode;
 use crate::settings::{Attempt, Settings};
+use crate::socket::{LargeReads, ServerAddress};
 use crate::tls;
 
 /// How long a pooler may take to confirm that a cancelled statement has ended.
@@ -78,8 +83,8 @@ pub(crate) struct Session {
     pub(crate) server_encoding: String,
     /// The server confirmed the session settings. If not (a transaction pooler), every transaction brings them.
     settings_confirmed: bool,
-    /// Where the pooler is, if there is one between.
-    pooler: Option<PoolerAddress>,
+    /// Where the connection leads; `None` if the driver chose among several places.
+    address: Option<ServerAddress>,
     settings: Arc<Settings>,
     pub(crate) idle_since: Instant,
 }
@@ -160,60 +165,35 @@ impl Session {
         }
         let tls = tls::connector(settings, attempt.sslmode)?;
         let limit = settings.options.connect_timeout;
-        let connecting = connect_with_fallback(&mut config, &tls, attempt.sslmode);
-        let (client, mut connection) =
-            tokio::time::timeout(limit, connecting)
-                .await
-                .map_err(|_| ConnectorError::Unreachable {
-                    catalog: settings.catalog.clone(),
-                    message: format!(
-                        "{} did not answer within {} s",
-                        attempt.place,
-                        limit.as_secs_f64()
-                    ),
-                    hint: "check host and port, and that the network lets the connection through"
-                        .to_owned(),
-                })??;
-        let server_version =
-            version_number(connection.parameter("server_version").unwrap_or_default());
-        let server_encoding = connection
-            .parameter("server_encoding")
-            .unwrap_or("UTF8")
-            .to_owned();
-        let settings_confirmed = connection.parameter("default_transaction_read_only")
-            == Some("on")
-            && connection.parameter("TimeZone") == Some("UTC")
-            && connection.parameter("IntervalStyle") == Some("postgres")
-            && connection
-                .parameter("DateStyle")
-                .is_some_and(|style| style.starts_with("ISO"));
-        let catalog = settings.catalog.clone();
-        let driver = tokio::spawn(async move {
-            loop {
-                match poll_fn(|context| connection.poll_message(context)).await {
-                    Some(Ok(AsyncMessage::Notice(notice))) => {
-                        tracing::debug!(catalog, notice = notice.message(), "server notice");
-                    }
-                    Some(Ok(_)) => {}
-                    // The client's pending requests fail with the same error.
-                    Some(Err(error)) => {
-                        tracing::debug!(catalog, %error, "connection ended");
-                        return;
-                    }
-                    None => return,
-                }
-            }
-        })
-        .abort_handle();
+        let address = ServerAddress::of(&config);
+        let connecting = connect_with_fallback(
+            &mut config,
+            address.as_ref(),
+            &tls,
+            attempt.sslmode,
+            &settings.catalog,
+        );
+        let established = tokio::time::timeout(limit, connecting)
+            .await
+            .map_err(|_| ConnectorError::Unreachable {
+                catalog: settings.catalog.clone(),
+                message: format!(
+                    "{} did not answer within {} s",
+                    attempt.place,
+                    limit.as_secs_f64()
+                ),
+                hint: "check host and port, and that the network lets the connection through"
+                    .to_owned(),
+            })??;
         Ok(Self {
-            client: Arc::new(client),
-            driver,
+            client: Arc::new(established.client),
+            driver: established.driver,
             tls,
             runtime: Handle::current(),
-            server_version,
-            server_encoding,
-            settings_confirmed,
-            pooler: PoolerAddress::of(&attempt.config),
+            server_version: established.server_version,
+            server_encoding: established.server_encoding,
+            settings_confirmed: established.settings_confirmed,
+            address,
             settings: Arc::clone(settings),
             idle_since: Instant::now(),
         })
@@ -341,8 +321,8 @@ impl Session {
 
     /// Stops the running statement at the server, then ends the connection.
     pub(crate) async fn cancel(self) {
-        let pooler = self.pooler.as_ref().filter(|_| !self.settings_confirmed);
-        cancel(self.client.cancel_token(), self.tls.clone(), pooler).await;
+        let token = self.client.cancel_token();
+        cancel(token, self.tls.clone(), self.address.as_ref()).await;
         if !self.settings_confirmed {
             // PgBouncer before 1.20 dies when a client leaves while its cancel request is on the way.
             let quiet = self.client.check_connection();
@@ -361,6 +341,7 @@ impl Session {
 }
 
 enum ConnectFailure {
+    Socket(io::Error),
     Driver(tokio_postgres::Error),
     Other(ConnectorError),
 }
@@ -372,8 +353,15 @@ impl ConnectFailure {
                 let error = translate(&error, Stage::Connect, &settings.catalog, place);
                 name_the_place(error, place)
             }
+            Self::Socket(error) => name_the_place(not_connected(&error, &settings.catalog), place),
             Self::Other(error) => error,
         }
+    }
+}
+
+impl From<io::Error> for ConnectFailure {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
     }
 }
 
@@ -389,33 +377,103 @@ impl From<ConnectorError> for ConnectFailure {
     }
 }
 
-type Connected = (
-    Client,
-    tokio_postgres::Connection<
-        tokio_postgres::Socket,
-        <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
-    >,
-);
+/// A client with its connection, which is driven in the background.
+struct Established {
+    client: Client,
+    driver: AbortHandle,
+    server_version: u32,
+    server_encoding: String,
+    settings_confirmed: bool,
+}
+
+impl Established {
+    fn new<S, T>(client: Client, mut connection: Connection<S, T>, catalog: &str) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let server_version =
+            version_number(connection.parameter("server_version").unwrap_or_default());
+        let server_encoding = connection
+            .parameter("server_encoding")
+            .unwrap_or("UTF8")
+            .to_owned();
+        let settings_confirmed = connection.parameter("default_transaction_read_only")
+            == Some("on")
+            && connection.parameter("TimeZone") == Some("UTC")
+            && connection.parameter("IntervalStyle") == Some("postgres")
+            && connection
+                .parameter("DateStyle")
+                .is_some_and(|style| style.starts_with("ISO"));
+        let catalog = catalog.to_owned();
+        let driver = tokio::spawn(async move {
+            loop {
+                match poll_fn(|context| connection.poll_message(context)).await {
+                    Some(Ok(AsyncMessage::Notice(notice))) => {
+                        tracing::debug!(catalog, notice = notice.message(), "server notice");
+                    }
+                    Some(Ok(_)) => {}
+                    // The client's pending requests fail with the same error.
+                    Some(Err(error)) => {
+                        tracing::debug!(catalog, %error, "connection ended");
+                        return;
+                    }
+                    None => return,
+                }
+            }
+        })
+        .abort_handle();
+        Self {
+            client,
+            driver,
+            server_version,
+            server_encoding,
+            settings_confirmed,
+        }
+    }
+}
 
 /// `prefer` means: TLS if it works, else without.
 async fn connect_with_fallback(
     config: &mut tokio_postgres::Config,
+    address: Option<&ServerAddress>,
     tls: &MakeRustlsConnect,
     sslmode: SslMode,
-) -> Result<Connected, tokio_postgres::Error> {
-    match config.connect(tls.clone()).await {
-        Err(error)
+    catalog: &str,
+) -> Result<Established, ConnectFailure> {
+    match connect(config, address, tls, catalog).await {
+        Err(ConnectFailure::Driver(error))
             if sslmode == SslMode::Prefer
                 && error.as_db_error().is_none()
                 && is_tls_failure(&error) =>
         {
-            config
-                .ssl_mode(tokio_postgres::config::SslMode::Disable)
-                .connect(tls.clone())
-                .await
+            config.ssl_mode(tokio_postgres::config::SslMode::Disable);
+            connect(config, address, tls, catalog).await
         }
         result => result,
     }
+}
+
+async fn connect(
+    config: &tokio_postgres::Config,
+    address: Option<&ServerAddress>,
+    tls: &MakeRustlsConnect,
+    catalog: &str,
+) -> Result<Established, ConnectFailure> {
+    let Some(address) = address else {
+        let (client, connection) = config.connect(tls.clone()).await?;
+        return Ok(Established::new(client, connection, catalog));
+    };
+    let stream = address.connect().await?;
+    let handshake = <MakeRustlsConnect as MakeTlsConnect<LargeReads<TcpStream>>>::make_tls_connect(
+        &mut tls.clone(),
+        &address.name,
+    )
+    .map_err(io::Error::other)?;
+    let (client, connection) = config
+        .connect_raw(LargeReads::new(stream), handshake)
+        .await?;
+    Ok(Established::new(client, connection, catalog))
 }
 
 fn is_tls_failure(error: &tokio_postgres::Error) -> bool {

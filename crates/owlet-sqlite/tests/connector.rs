@@ -50,6 +50,7 @@ fn request(table: &TableMetadata, projection: &[usize]) -> ScanRequest {
         schema: table.schema.clone(),
         table: table.name.clone(),
         projection: projection.to_vec(),
+        fields: Default::default(),
         filters: Vec::new(),
         limit: None,
         ordering: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use owlet_dynamodb::{DynamoDbConnector, DynamoDbOptions, OnTypeMismatch};
 use owlet_engine::{Engine, EngineConfig, Pushdown, QueryOptions, Source};
 use owlet_testkit::dynamodb::DynamoDb;
@@ -106,6 +107,10 @@ async fn compare(engine: &Engine, table: &str) {
             ),
             format!("SELECT count(*) FROM {table} WHERE {predicate}"),
             format!("SELECT address.zip, id FROM {table} WHERE {predicate} ORDER BY id LIMIT 2"),
+            format!("SELECT address.house.name, address.house FROM {table} WHERE {predicate}"),
+            format!(
+                "SELECT max(address.house.floor), id FROM {table} WHERE {predicate} GROUP BY id"
+            ),
             format!("SELECT v, count(address.city) FROM {table} WHERE {predicate} GROUP BY v"),
             format!(
                 "SELECT a.id, b.id FROM {table} a JOIN {table} b ON a.id = b.v / 10 WHERE {}",
@@ -126,6 +131,15 @@ async fn compare(engine: &Engine, table: &str) {
             assert_eq!(answers[0], answers[1], "{sql}");
         }
     }
+}
+
+/// Bytes that came from the source.
+async fn bytes(engine: &Engine, sql: &str, pushdown: Pushdown) -> u64 {
+    let plan = engine.plan(sql, &options(pushdown)).await.unwrap();
+    let mut stream = plan.execute().unwrap();
+    while stream.try_next().await.unwrap().is_some() {}
+    let sources = stream.work_report().sources;
+    sources.iter().map(|source| source.bytes).sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -176,5 +190,13 @@ async fn filters_on_fields_run_at_dynamodb_and_answer_the_same() {
     .unwrap();
     dynamodb.put_all(&name, &mistyped_items()).await.unwrap();
     compare(&lenient, &table).await;
+    // Where a value of a wrong type is NULL, only the fields that are used are asked for.
+    let sql = format!("SELECT id, address.zip, address.house.floor FROM {table}");
+    let of_fields = bytes(&lenient, &sql, Pushdown::On).await;
+    let of_rows = bytes(&lenient, &sql, Pushdown::Off).await;
+    assert!(
+        of_fields < of_rows,
+        "{of_fields} bytes instead of {of_rows}"
+    );
     dynamodb.drop_table(&name).await.unwrap();
 }

@@ -6,19 +6,17 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, ListAggOnOverflow,
-    ObjectName, Spanned, Statement, VisitMut, VisitorMut,
+    ObjectName, Spanned, Statement, VisitorMut,
 };
 use sqlparser::tokenizer::Span;
 
 use crate::errors::SqlError;
 use crate::passes::build;
+use crate::passes::walk::walk;
 
 /// Rewrites the functions.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
-    match statement.visit(&mut Aggregates) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk(statement, &mut Aggregates)
 }
 
 /// Names under which DataFusion has the same function.

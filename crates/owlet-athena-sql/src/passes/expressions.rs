@@ -7,20 +7,18 @@ use std::ops::ControlFlow;
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, DateTimeField, Expr, Function,
-    FunctionArguments, Ident, Spanned, Statement, TimezoneInfo, VisitMut, VisitorMut,
+    FunctionArguments, Ident, Spanned, Statement, TimezoneInfo, VisitorMut,
 };
 use sqlparser::tokenizer::{Location, Span};
 
 use crate::errors::SqlError;
 use crate::functions::{lambdas, maps};
 use crate::passes::build;
+use crate::passes::walk::walk;
 
 /// Rewrites the special forms.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
-    match statement.visit(&mut Expressions) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk(statement, &mut Expressions)
 }
 
 struct Expressions;

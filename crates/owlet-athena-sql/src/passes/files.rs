@@ -3,7 +3,10 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Ident, ObjectName, ObjectNamePart, Statement, VisitMut, VisitorMut};
+use sqlparser::ast::{Ident, ObjectName, ObjectNamePart, Statement, VisitorMut};
+
+use crate::errors::SqlError;
+use crate::passes::walk::walk;
 
 /// Catalog of table references that stand for file paths: `FILE_CATALOG.FILE_SCHEMA."path"`.
 pub const FILE_CATALOG: &str = "owlet_file";
@@ -11,16 +14,16 @@ pub const FILE_CATALOG: &str = "owlet_file";
 pub const FILE_SCHEMA: &str = "path";
 
 /// Turns paths into three-part table references.
-pub(crate) fn apply(statement: &mut Statement) {
-    let _ = statement.visit(&mut FilePaths);
+pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
+    walk(statement, &mut FilePaths)
 }
 
 struct FilePaths;
 
 impl VisitorMut for FilePaths {
-    type Break = ();
+    type Break = SqlError;
 
-    fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
+    fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<SqlError> {
         let [ObjectNamePart::Identifier(path)] = relation.0.as_slice() else {
             return ControlFlow::Continue(());
         };

@@ -4,21 +4,19 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, Spanned, Statement, Value, ValueWithSpan, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, Spanned, Statement, Value, ValueWithSpan, VisitorMut};
 use sqlparser::tokenizer::Span;
 
 use crate::errors::SqlError;
 use crate::passes::build;
+use crate::passes::walk::walk;
 
 /// Name of the function that rewrites patterns which are not literals.
 pub(crate) const PATTERN_FUNCTION: &str = "owlet_like_pattern";
 
 /// Rewrites all patterns.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
-    match statement.visit(&mut Likes) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk(statement, &mut Likes)
 }
 
 struct Likes;

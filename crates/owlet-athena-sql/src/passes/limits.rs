@@ -6,18 +6,16 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     BinaryOperator, Expr, Fetch, Ident, LimitClause, ObjectName, OrderBy, OrderByKind, Query,
     Select, SelectItem, SetExpr, Spanned, Statement, TableAlias, TableFactor, TableSample,
-    TableSampleKind, Value, ValueWithSpan, VisitMut, VisitorMut, WindowSpec, WindowType,
+    TableSampleKind, Value, ValueWithSpan, VisitorMut, WindowSpec, WindowType,
 };
 
 use crate::errors::SqlError;
 use crate::passes::build;
+use crate::passes::walk::walk;
 
 /// Rewrites row limits and samples.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
-    match statement.visit(&mut Limits) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk(statement, &mut Limits)
 }
 
 struct Limits;

@@ -4,19 +4,16 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    DateTimeField, Expr, Interval, Statement, UnaryOperator, Value, ValueWithSpan, VisitMut,
-    VisitorMut,
+    DateTimeField, Expr, Interval, Statement, UnaryOperator, Value, ValueWithSpan, VisitorMut,
 };
 
 use crate::errors::SqlError;
 use crate::passes::build;
+use crate::passes::walk::walk;
 
 /// Rewrites the literals.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
-    match statement.visit(&mut Literals) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk(statement, &mut Literals)
 }
 
 struct Literals;

@@ -4,18 +4,16 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, Spanned,
-    Statement, TableAliasColumnDef, TableWithJoins, VisitMut, VisitorMut,
+    Statement, TableAliasColumnDef, TableWithJoins, VisitorMut,
 };
 
 use crate::errors::SqlError;
 use crate::passes::build;
+use crate::passes::walk::walk;
 
 /// Rewrites the memberships.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
-    match statement.visit(&mut Memberships::default()) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk(statement, &mut Memberships::default())
 }
 
 #[derive(Default)]
@@ -30,7 +28,7 @@ impl VisitorMut for Memberships {
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                 let mut values = ValuePredicates { depth: 0 };
-                if let ControlFlow::Break(error) = expr.visit(&mut values) {
+                if let Err(error) = walk(expr, &mut values) {
                     return ControlFlow::Break(error);
                 }
             }

@@ -18,15 +18,16 @@ pub(crate) mod passthrough;
 mod placeholders;
 pub(crate) mod relations;
 pub(crate) mod select_names;
+mod walk;
 
 /// Runs all passes in the order they need, and reports which parameters the statement uses.
 pub(crate) fn apply(statement: &mut Statement) -> Result<ParameterUse, SqlError> {
-    files::apply(statement);
+    files::apply(statement)?;
     passthrough::apply(statement)?;
     literals::apply(statement)?;
     limits::apply(statement)?;
     // Names come from the select list as written, so before expressions change.
-    select_names::apply(statement);
+    select_names::apply(statement)?;
     membership::apply(statement)?;
     likes::apply(statement)?;
     aggregates::apply(statement)?;

@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart, Spanned, Statement, TableAlias, TableFactor, Value, ValueWithSpan, VisitMut,
-    VisitorMut,
+    ObjectNamePart, Spanned, Statement, TableAlias, TableFactor, Value, ValueWithSpan, VisitorMut,
 };
 
 use crate::errors::SqlError;
 use crate::passes::build;
+use crate::passes::walk::walk;
 
 /// Schema of table references that stand for such texts: `catalog.PASSTHROUGH_SCHEMA."text"`. No source has a schema
 /// of this name: it is no identifier in any of their languages.
@@ -22,10 +22,7 @@ const DEFAULT_ALIAS: &str = "query";
 
 /// Turns calls of the function into table references.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
-    match statement.visit(&mut Calls) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk(statement, &mut Calls)
 }
 
 struct Calls;

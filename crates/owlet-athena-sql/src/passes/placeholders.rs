@@ -2,18 +2,17 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Statement, Value, ValueWithSpan, VisitMut, VisitorMut};
+use sqlparser::ast::{Statement, Value, ValueWithSpan, VisitorMut};
 
 use crate::errors::SqlError;
 use crate::parameters::ParameterUse;
+use crate::passes::walk::walk;
 
 /// Numbers the placeholders and reports which there are.
 pub(crate) fn apply(statement: &mut Statement) -> Result<ParameterUse, SqlError> {
     let mut placeholders = Placeholders::default();
-    match statement.visit(&mut placeholders) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(placeholders.found),
-    }
+    walk(statement, &mut placeholders)?;
+    Ok(placeholders.found)
 }
 
 #[derive(Default)]

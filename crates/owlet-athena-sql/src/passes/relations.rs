@@ -5,17 +5,15 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, Query, Select, SetExpr,
-    Spanned, Statement, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    Spanned, Statement, TableFactor, TableWithJoins, VisitorMut,
 };
 
 use crate::errors::SqlError;
+use crate::passes::walk::walk;
 
 /// Rewrites FROM clauses.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
-    match statement.visit(&mut Relations) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    walk(statement, &mut Relations)
 }
 
 struct Relations;

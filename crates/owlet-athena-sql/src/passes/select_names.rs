@@ -6,19 +6,21 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Expr, FunctionArguments, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr,
-    Statement, VisitMut, VisitorMut,
+    Statement, VisitorMut,
 };
 
+use crate::errors::SqlError;
 use crate::names;
 use crate::passes::build;
+use crate::passes::walk::walk;
 
 /// Renames clashing and unnamed select items of every query in the statement.
-pub(crate) fn apply(statement: &mut Statement) {
+pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
     let mut namer = Namer::default();
     if let Statement::Query(query) = statement {
         namer.separate_from_wildcards(query);
     }
-    let _ = statement.visit(&mut namer);
+    walk(statement, &mut namer)
 }
 
 #[derive(Default)]
@@ -27,9 +29,9 @@ struct Namer {
 }
 
 impl VisitorMut for Namer {
-    type Break = ();
+    type Break = SqlError;
 
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         // The select list is named here and not in its own visit, because ORDER BY has to follow.
         if let SetExpr::Select(select) = query.body.as_mut() {
             self.name_items(select);
@@ -42,7 +44,7 @@ impl VisitorMut for Namer {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         // Afterwards, so that the new inner query is not visited again.
         if let SetExpr::Values(values) = query.body.as_mut() {
             let width = values.rows.first().map_or(0, |row| row.content.len());
@@ -52,7 +54,7 @@ impl VisitorMut for Namer {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         self.name_items(select);
         ControlFlow::Continue(())
     }

@@ -426,6 +426,7 @@ pub async fn unknown_names(connector: &Arc<dyn Connector>, report: &mut Report) 
             schema: schema.to_owned(),
             table: NOBODY.to_owned(),
             projection: vec![0],
+            fields: Default::default(),
             filters: Vec::new(),
             limit: None,
             ordering: Vec::new(),

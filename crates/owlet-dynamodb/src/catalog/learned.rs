@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use owlet_connector::WorkRecorder;
 use serde::{Deserialize, Serialize};
 
+use super::partition_sizes::{PartitionId, PartitionSize, PartitionSizes};
 use crate::description::TableDescription;
+use crate::plan::cost::{UNIT_BYTES, unit_price};
 use crate::plan::payload::Lesson;
 
 /// Raised when the meaning of the file changes.
@@ -34,6 +36,8 @@ const MOST_FACTOR: f64 = 1000.0;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TableExperience {
     kinds: BTreeMap<String, Experience>,
+    #[serde(default)]
+    partitions: PartitionSizes,
 }
 
 /// Sums over finished scans.
@@ -51,6 +55,8 @@ struct Experience {
 pub(crate) struct Taken {
     pub(crate) units: f64,
     pub(crate) requests: f64,
+    /// Items the service read.
+    pub(crate) items: f64,
     /// Of all requests, one after the other.
     pub(crate) seconds: f64,
 }
@@ -72,6 +78,11 @@ impl TableExperience {
         (experience.requests >= 1.0).then(|| experience.seconds / experience.requests)
     }
 
+    /// Size of a partition when it was last read whole.
+    pub(crate) fn partition(&self, partition: PartitionId) -> Option<PartitionSize> {
+        self.partitions.of(partition)
+    }
+
     /// The experience for people, when it changes the estimate.
     pub(crate) fn text(&self, access: &str) -> Option<String> {
         let experience = self.kinds.get(access)?;
@@ -84,7 +95,15 @@ impl TableExperience {
         })
     }
 
-    fn add(&mut self, access: &str, estimated: f64, taken: Taken) {
+    fn add(&mut self, lesson: &Lesson, taken: Taken) {
+        if let Some(whole) = &lesson.partition {
+            let size = PartitionSize {
+                items: taken.items,
+                bytes: taken.units / unit_price(whole.consistency) * UNIT_BYTES,
+            };
+            self.partitions.remember(whole.id, size);
+        }
+        let access = lesson.access.as_str();
         if self.kinds.len() >= MOST_KINDS && !self.kinds.contains_key(access) {
             let rarest = self
                 .kinds
@@ -97,7 +116,7 @@ impl TableExperience {
         }
         let experience = self.kinds.entry(access.to_owned()).or_default();
         experience.scans += 1.0;
-        experience.estimated += estimated;
+        experience.estimated += lesson.estimated;
         experience.consumed += taken.units;
         experience.requests += taken.requests;
         experience.seconds += taken.seconds;
@@ -196,9 +215,7 @@ impl Learner {
             let Some(known) = tables.get_mut(&lesson.table) else {
                 return;
             };
-            known
-                .experience
-                .add(&lesson.access, lesson.estimated, total);
+            known.experience.add(lesson, total);
             let is_due = known
                 .written
                 .is_none_or(|written| written.elapsed() >= WRITE_EVERY);
@@ -246,6 +263,7 @@ impl Learner {
         entry.ended += 1;
         entry.taken.units += taken.units;
         entry.taken.requests += taken.requests;
+        entry.taken.items += taken.items;
         entry.taken.seconds += taken.seconds;
         if entry.ended < lesson.splits {
             return None;
@@ -297,6 +315,9 @@ mod tests {
     use owlet_connector::{Budget, QueryWork, ScanDescription};
 
     use super::*;
+    use crate::options::Consistency;
+    use crate::plan::payload::WholePartition;
+    use crate::value::AttributeValue;
 
     fn lesson(estimated: f64, splits: usize) -> Lesson {
         Lesson {
@@ -304,6 +325,7 @@ mod tests {
             access: "query of partitions".to_owned(),
             estimated,
             splits,
+            partition: None,
         }
     }
 
@@ -311,6 +333,7 @@ mod tests {
         Taken {
             units,
             requests: 2.0,
+            items: 10.0,
             seconds: 0.5,
         }
     }
@@ -352,7 +375,11 @@ mod tests {
         }
         let mut experience = experience;
         for number in 0..1000 {
-            experience.add(&format!("kind {}", number % 100), 1.0, taken(1.0));
+            let lesson = Lesson {
+                access: format!("kind {}", number % 100),
+                ..lesson(1.0, 1)
+            };
+            experience.add(&lesson, taken(1.0));
         }
         assert!(experience.kinds.len() <= MOST_KINDS);
         assert!(
@@ -363,14 +390,36 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_partition_read_whole_is_known_by_size() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let id = PartitionId::new(None, &AttributeValue::S("ann".to_owned()));
+        let lesson = Lesson {
+            partition: Some(WholePartition {
+                id,
+                consistency: Consistency::Eventual,
+            }),
+            ..lesson(30.0, 1)
+        };
+        let learner = Learner::new(Some(folder.path()));
+        learner.ended("a", &scan(), &lesson, taken(5.0)).await;
+        let again = Learner::new(Some(folder.path()));
+        let size = again.experience("a", "orders arn 1").await.partition(id);
+        let expected = PartitionSize {
+            items: 10.0,
+            bytes: 40_960.0,
+        };
+        assert_eq!(size, Some(expected));
+    }
+
     #[test]
     fn small_reads_change_little() {
         let mut experience = TableExperience::default();
-        experience.add("get item", 0.5, taken(1.0));
-        assert!(experience.factor("get item") < 1.25);
+        experience.add(&lesson(0.5, 1), taken(1.0));
+        assert!(experience.factor("query of partitions") < 1.25);
         for _ in 0..60 {
-            experience.add("get item", 0.5, taken(1.0));
+            experience.add(&lesson(0.5, 1), taken(1.0));
         }
-        assert!(experience.factor("get item") > 1.6);
+        assert!(experience.factor("query of partitions") > 1.6);
     }
 }

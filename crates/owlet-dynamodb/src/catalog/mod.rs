@@ -3,6 +3,7 @@
 
 mod disk;
 pub(crate) mod learned;
+pub(crate) mod partition_sizes;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

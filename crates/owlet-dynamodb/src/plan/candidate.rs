@@ -9,9 +9,11 @@ use super::condition::Condition;
 use super::cost::{self, Cost};
 use super::keys::{Enforcement, KeySelection, Keys};
 use super::nullability::rejects_null;
-use super::payload::{AccessPath, ItemKey, KeyRange, RangeOrder};
+use super::payload::{AccessPath, ItemKey, KeyRange, RangeOrder, WholePartition};
 use super::sort_range::SortCondition;
 use super::translate::{Columns, translate};
+use crate::catalog::learned::TableExperience;
+use crate::catalog::partition_sizes::PartitionId;
 use crate::description::{IndexDescription, IndexKind, KeySchema};
 use crate::options::{Consistency, DynamoDbOptions};
 use crate::shape::Shape;
@@ -43,6 +45,10 @@ pub(crate) struct Candidate {
     pub(crate) lesson: String,
     /// Read capacity units before experience corrected them.
     pub(crate) uncorrected: f64,
+    /// The sizes of all partitions are known from reading them before.
+    pub(crate) has_known_sizes: bool,
+    /// The one partition that is read whole.
+    pub(crate) whole_partition: Option<WholePartition>,
 }
 
 impl Candidate {
@@ -56,6 +62,9 @@ impl Candidate {
     /// Corrects the estimate by what was counted before.
     pub(crate) fn correct(&mut self, factor: f64) {
         self.uncorrected = self.cost.units;
+        if self.has_known_sizes {
+            return;
+        }
         self.cost.units *= factor;
         self.cost.items *= factor;
         self.cost.bytes *= factor;
@@ -93,6 +102,8 @@ pub(crate) struct Question<'a> {
     /// Positions of all columns the query returns or filters on.
     pub(crate) columns: &'a [usize],
     pub(crate) workers: usize,
+    /// What earlier reads of the table taught.
+    pub(crate) learned: &'a TableExperience,
 }
 
 impl<'a> Question<'a> {
@@ -266,6 +277,8 @@ impl<'a> Question<'a> {
             impossible: items.is_empty(),
             lesson: "get item".to_owned(),
             uncorrected: 0.0,
+            has_known_sizes: false,
+            whole_partition: None,
             path: AccessPath::Items { keys: items },
         })
     }
@@ -280,9 +293,13 @@ impl<'a> Question<'a> {
         let extent = self.extent(index);
         let mut ranges = Vec::new();
         let mut cost = Cost::default();
+        let mut has_known_sizes = true;
         for (hash, condition) in &selection.values {
-            let (count, items) = self.expected_range(keys, hash, condition, index);
-            let one = cost::ranges(count, items, extent.item_bytes, self.consistency(index));
+            let known = self.known_size(hash, index, extent);
+            has_known_sizes &= known.is_some();
+            let item_bytes = known.map_or(extent.item_bytes, |size| size.item_bytes());
+            let (count, items) = self.expected_range(keys, hash, condition, index, known);
+            let one = cost::ranges(count, items, item_bytes, self.consistency(index));
             cost = Cost {
                 units: cost.units + one.units,
                 requests: cost.requests + one.requests,
@@ -305,7 +322,16 @@ impl<'a> Question<'a> {
         {
             checks.insert(sort.column);
         }
+        let whole_partition = match ranges.as_slice() {
+            [range] if range.sort == SortCondition::Any => Some(WholePartition {
+                id: PartitionId::new(index.map(|index| index.name.as_str()), &range.hash),
+                consistency: self.consistency(index),
+            }),
+            _ => None,
+        };
         Candidate {
+            has_known_sizes,
+            whole_partition,
             access: match index {
                 None => "query".to_owned(),
                 Some(index) => format!("query on index {}", index.name),
@@ -346,6 +372,8 @@ impl<'a> Question<'a> {
                 Some(index) => format!("scan of {}", index.name),
             },
             uncorrected: 0.0,
+            has_known_sizes: false,
+            whole_partition: None,
             path: AccessPath::Segments {
                 index: index.map(|index| index.name.clone()),
                 segments: (0..total).collect(),

@@ -4,6 +4,7 @@
 //! Limits: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html> ("Expression
 //! parameters").
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -244,20 +245,30 @@ pub(crate) fn readable_values(values: &[AttributeValue]) -> String {
     texts.join(", ")
 }
 
-/// A ProjectionExpression of top-level attributes; `None` when it would be too long (then all are read).
-pub(crate) fn render_projection(attributes: &[String]) -> Option<Rendered> {
+/// A ProjectionExpression; `None` when it would be too long (then all are read).
+pub(crate) fn render_projection(paths: &[Path]) -> Option<Rendered> {
     let mut rendered = Rendered::default();
-    for (position, attribute) in attributes.iter().enumerate() {
-        let placeholder = format!("#p{position}");
+    let mut placeholders: BTreeMap<&str, String> = BTreeMap::new();
+    for (position, path) in paths.iter().enumerate() {
         if position > 0 {
             rendered.text.push(',');
         }
-        rendered.text.push_str(&placeholder);
-        rendered
-            .names
-            .insert(placeholder, Value::from(attribute.as_str()));
+        for (depth, name) in path.iter().enumerate() {
+            let count = placeholders.len();
+            let placeholder = placeholders.entry(name).or_insert_with(|| {
+                let placeholder = format!("#p{count}");
+                rendered
+                    .names
+                    .insert(placeholder.clone(), Value::from(name.as_str()));
+                placeholder
+            });
+            if depth > 0 {
+                rendered.text.push('.');
+            }
+            rendered.text.push_str(placeholder);
+        }
     }
-    (rendered.text.len() <= MAX_EXPRESSION_BYTES && !attributes.is_empty()).then_some(rendered)
+    (rendered.text.len() <= MAX_EXPRESSION_BYTES && !paths.is_empty()).then_some(rendered)
 }
 
 #[derive(Default)]

@@ -10,7 +10,7 @@
 use crate::options::Consistency;
 
 /// Bytes of one unit.
-const UNIT_BYTES: f64 = 4096.0;
+pub(crate) const UNIT_BYTES: f64 = 4096.0;
 /// Bytes a Query or Scan page reads at most.
 pub(crate) const PAGE_BYTES: f64 = 1024.0 * 1024.0;
 /// Keys of one BatchGetItem.

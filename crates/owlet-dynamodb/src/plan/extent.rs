@@ -3,7 +3,8 @@
 use super::candidate::Question;
 use super::keys::Keys;
 use super::sort_range::{Bound, Range, SortCondition};
-use crate::description::{IndexDescription, Projection};
+use crate::catalog::partition_sizes::{PartitionId, PartitionSize};
+use crate::description::{IndexDescription, IndexKind, Projection};
 use crate::infer::statistics::KeyStatistics;
 use crate::value::AttributeValue;
 
@@ -97,8 +98,10 @@ impl Question<'_> {
         hash: &AttributeValue,
         condition: &SortCondition,
         index: Option<&IndexDescription>,
+        known: Option<PartitionSize>,
     ) -> (f64, f64) {
-        let partition = self.items_of_value(keys, hash, index);
+        let partition =
+            known.map_or_else(|| self.items_of_value(keys, hash, index), |size| size.items);
         let statistics = keys
             .sort
             .as_ref()
@@ -124,6 +127,35 @@ impl Question<'_> {
             SortCondition::Range(range) => (1.0, partition * range_share(range, statistics)),
             SortCondition::Prefix(prefix) => (1.0, partition * prefix_share(prefix, statistics)),
         }
+    }
+
+    /// Size of the partition of one value, if it was read whole before.
+    pub(crate) fn known_size(
+        &self,
+        hash: &AttributeValue,
+        index: Option<&IndexDescription>,
+        extent: Extent,
+    ) -> Option<PartitionSize> {
+        let of = |index: Option<&str>| self.learned.partition(PartitionId::new(index, hash));
+        let Some(index) = index else {
+            return of(None);
+        };
+        of(Some(&index.name)).or_else(|| {
+            // A local index has the table's partitions, without the items that lack its sort key.
+            let of_table = of(None).filter(|_| index.kind == IndexKind::Local)?;
+            let item_bytes = of_table.item_bytes().min(extent.item_bytes);
+            let table = self.extent(None);
+            let share = if table.is_counted && extent.is_counted {
+                (extent.items / table.items.max(1.0)).min(1.0)
+            } else {
+                1.0
+            };
+            let items = of_table.items * share;
+            Some(PartitionSize {
+                items,
+                bytes: items * item_bytes,
+            })
+        })
     }
 
     /// Expected items of the partition of one value.

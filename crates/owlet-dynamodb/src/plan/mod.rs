@@ -12,6 +12,7 @@ mod order;
 pub(crate) mod payload;
 pub(crate) mod preflight;
 mod price;
+mod projection;
 pub(crate) mod sort_range;
 mod statement;
 pub(crate) mod translate;
@@ -26,9 +27,10 @@ use owlet_connector::{
 pub(crate) use self::statement::plan_statement;
 
 use self::candidate::{Candidate, Question};
-use self::condition::{Condition, render_projection};
+use self::condition::Condition;
 use self::payload::{AccessPath, Counting, Lesson, ReadSpecification, SplitPayload};
 use self::preflight::{Circumstances, preflight};
+use self::projection::{nested_paths, projection};
 use crate::catalog::learned;
 use crate::decode::DecodedColumn;
 use crate::options::{DynamoDbOptions, ScanPolicy};
@@ -52,6 +54,7 @@ pub(crate) fn plan_scan(
         conjuncts: &request.filters,
         columns: &columns,
         workers: request.target_partitions.max(1),
+        learned: &circumstances.learned,
     };
     let mut found = question.candidates();
     for candidate in &mut found.possible {
@@ -100,7 +103,7 @@ pub(crate) fn plan_scan(
     if options.scan == ScanPolicy::Deny && chosen.is_scan() && !chosen.impossible && !is_bounded {
         return Err(scan_denied(table, estimate.rcu));
     }
-    let mut read = specification(table, request, &chosen, split_limit);
+    let mut read = specification(table, request, options, &chosen, split_limit);
     let remote = remote_text(&chosen, &read);
     let schema = Schema::new(
         request
@@ -141,6 +144,7 @@ pub(crate) fn plan_scan(
             access: chosen.lesson.clone(),
             estimated: chosen.uncorrected,
             splits: parts.len(),
+            partition: chosen.whole_partition.clone(),
         });
         parts
             .into_iter()
@@ -255,6 +259,7 @@ fn estimate(question: &Question<'_>, chosen: &Candidate, limit: Option<u64>) -> 
 fn specification(
     table: &DynamoTable,
     request: &ScanRequest,
+    options: &DynamoDbOptions,
     chosen: &Candidate,
     limit: Option<u64>,
 ) -> ReadSpecification {
@@ -302,10 +307,17 @@ fn specification(
         .flat_map(|filter| filter.names.values())
         .filter_map(|name| name.as_str().map(str::to_owned))
         .collect();
+    let paths_of = |column: usize| match positions.get(column) {
+        // A check looks at the whole value.
+        Some(position) if !chosen.checks.contains(position) => {
+            nested_paths(table, options, *position, &request.fields)
+        }
+        _ => Vec::new(),
+    };
     ReadSpecification {
         table: table.description.name.clone(),
         keys: table.description.keys.clone(),
-        projection: projection(table, &columns),
+        projection: projection(table, &columns, paths_of),
         columns,
         outputs,
         filter,
@@ -327,31 +339,6 @@ fn capacities(table: &DynamoTable) -> Vec<(Option<String>, Option<f64>)> {
     let mut capacities = table.description.capacities();
     capacities.retain(|(_, units)| units.is_some());
     capacities
-}
-
-/// The attributes to ask for: those decoded and the key (which names an item in messages); `None` asks for all.
-fn projection(table: &DynamoTable, columns: &[DecodedColumn]) -> Option<condition::Rendered> {
-    let mut attributes: Vec<String> = table
-        .description
-        .keys
-        .attributes()
-        .map(|attribute| attribute.name.clone())
-        .collect();
-    for column in columns {
-        let attribute = column.attribute.as_ref()?;
-        if !attributes.contains(attribute) {
-            attributes.push(attribute.clone());
-        }
-    }
-    let all_known = table
-        .columns
-        .iter()
-        .filter(|column| column.attribute.is_some())
-        .count();
-    if attributes.len() >= all_known {
-        return None;
-    }
-    render_projection(&attributes)
 }
 
 /// Divides a path into independent parts.

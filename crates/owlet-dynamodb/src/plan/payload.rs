@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::Rendered;
 use super::sort_range::SortCondition;
+use crate::catalog::partition_sizes::PartitionId;
 use crate::decode::DecodedColumn;
 use crate::description::{KeyAttribute, KeySchema};
 use crate::options::Consistency;
@@ -56,6 +57,15 @@ pub(crate) struct Lesson {
     pub(crate) estimated: f64,
     /// Splits of the scan.
     pub(crate) splits: usize,
+    /// The one partition that is read whole, if it is one.
+    pub(crate) partition: Option<WholePartition>,
+}
+
+/// A partition that is read from its first item to its last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WholePartition {
+    pub(crate) id: PartitionId,
+    pub(crate) consistency: Consistency,
 }
 
 /// How a request without columns is answered.

@@ -37,6 +37,7 @@ pub(crate) fn plan_statement(
         conjuncts: &[],
         columns: &[],
         workers: 1,
+        learned: &circumstances.learned,
     };
     let extent = question.extent(index);
     let partition_key = index.map_or(&table.description.keys.hash.name, |index| {

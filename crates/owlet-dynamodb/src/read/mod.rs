@@ -57,10 +57,11 @@ impl Job {
     }
 
     /// Counts one request for what is learned.
-    pub(crate) fn took(&self, units: f64, elapsed: Duration) {
+    pub(crate) fn took(&self, units: f64, items: u64, elapsed: Duration) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.units += units;
         taken.requests += 1.0;
+        taken.items += items as f64;
         taken.seconds += elapsed.as_secs_f64();
     }
 

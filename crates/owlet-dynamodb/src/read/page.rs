@@ -117,7 +117,9 @@ impl<'j> Pages<'j> {
                 decode_page(body, decoder).inspect_err(|_| decoder.reset())
             })
             .await?;
-        job.took(answer.value.capacity_units, started.elapsed());
+        let facts = &answer.value;
+        let scanned = facts.scanned.unwrap_or(facts.items);
+        job.took(facts.capacity_units, scanned, started.elapsed());
         job.context.work.add_bytes(answer.bytes)?;
         Ok(answer.value)
     }

@@ -328,6 +328,7 @@ impl Source {
             schema: "default".to_owned(),
             table: self.metadata.name.clone(),
             projection: columns.iter().map(|name| self.position(name)).collect(),
+            fields: Default::default(),
             filters,
             limit: None,
             ordering: Vec::new(),

@@ -2,8 +2,10 @@
 //! be ignored. Positions refer to the output of the node the hints are given to.
 
 use arrow::datatypes::DataType;
-use datafusion::common::Column;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
+use owlet_connector::FieldPaths;
 
 /// Wishes of the operators above a node.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +16,8 @@ pub struct Hints {
     pub ordering: Vec<OrderHint>,
     /// Output columns that are used at all; `None`: all.
     pub needed: Option<Vec<usize>>,
+    /// Output columns of which only these fields are used; others are used whole.
+    pub fields: FieldPaths,
     /// Output columns for which a join will deliver values.
     pub lookup: Vec<usize>,
     /// Expected number of rows on that join's other side.
@@ -66,7 +70,8 @@ impl Hints {
         Self {
             limit: if ordering.is_some() { self.limit } else { None },
             ordering: ordering.unwrap_or_default(),
-            needed: Some(columns_used(used.into_iter(), input)),
+            needed: Some(columns_used(used.iter().copied(), input)),
+            fields: fields_used(used.into_iter(), input.schema()),
             lookup: self
                 .lookup
                 .iter()
@@ -83,8 +88,14 @@ impl Hints {
         input: &LogicalPlan,
     ) -> Self {
         let mut hints = self.clone();
+        let expressions: Vec<&Expr> = expressions.collect();
+        merge_fields(
+            &mut hints.fields,
+            expressions.iter().copied(),
+            input.schema(),
+        );
         if let Some(needed) = &mut hints.needed {
-            needed.extend(columns_used(expressions, input));
+            needed.extend(columns_used(expressions.into_iter(), input));
             needed.sort_unstable();
             needed.dedup();
         }
@@ -109,6 +120,92 @@ pub fn columns_used<'a>(
     used.sort_unstable();
     used.dedup();
     used
+}
+
+/// The columns of which expressions use nothing but fields, with those fields.
+pub fn fields_used<'a>(
+    expressions: impl Iterator<Item = &'a Expr>,
+    schema: &DFSchema,
+) -> FieldPaths {
+    let mut uses = Vec::new();
+    for expression in expressions {
+        collect_uses(expression, schema, &mut uses);
+    }
+    let mut fields = FieldPaths::new();
+    for (position, path) in &uses {
+        let Some(path) = path else { continue };
+        let is_used_whole = uses
+            .iter()
+            .any(|(other, path)| other == position && path.is_none());
+        if is_used_whole {
+            continue;
+        }
+        let paths = fields.entry(*position).or_default();
+        if !paths.contains(path) {
+            paths.push(path.clone());
+        }
+    }
+    fields
+}
+
+/// Adds what further expressions use to the fields that are used already: a column they use whole leaves the list.
+pub fn merge_fields<'a>(
+    fields: &mut FieldPaths,
+    expressions: impl Iterator<Item = &'a Expr>,
+    schema: &DFSchema,
+) {
+    let mut uses = Vec::new();
+    for expression in expressions {
+        collect_uses(expression, schema, &mut uses);
+    }
+    for (position, path) in uses {
+        match (fields.get_mut(&position), path) {
+            // Used whole already.
+            (None, _) => {}
+            (Some(_), None) => {
+                fields.remove(&position);
+            }
+            (Some(paths), Some(path)) if !paths.contains(&path) => paths.push(path),
+            (Some(_), Some(_)) => {}
+        }
+    }
+}
+
+/// Every use of a column in an expression: as a field with its path, or whole.
+fn collect_uses(
+    expression: &Expr,
+    schema: &DFSchema,
+    uses: &mut Vec<(usize, Option<Vec<String>>)>,
+) {
+    let found = expression.apply(|inner| {
+        if let Some((column, path)) = field_path(inner) {
+            if let Some(position) = schema.maybe_index_of_column(column) {
+                uses.push((position, (!path.is_empty()).then_some(path)));
+            }
+            return Ok(TreeNodeRecursion::Jump);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(found.is_ok(), "the visitor never fails");
+}
+
+/// A column, or a field of one by constant names: the column and the names.
+fn field_path(expression: &Expr) -> Option<(&Column, Vec<String>)> {
+    match expression {
+        Expr::Column(column) => Some((column, Vec::new())),
+        Expr::ScalarFunction(function) if function.func.name() == "get_field" => {
+            let (base, names) = function.args.split_first()?;
+            let (column, mut path) = field_path(base)?;
+            for name in names {
+                let Expr::Literal(ScalarValue::Utf8(Some(name)), _) = name else {
+                    return None;
+                };
+                path.push(name.clone());
+            }
+            Some((column, path))
+        }
+        _ => None,
+    }
 }
 
 /// The input position of an expression that only passes a column through.

@@ -22,7 +22,9 @@ use crate::engine::Source;
 use crate::passthrough::SourceQuery;
 use crate::pushdown::candidate::Candidate;
 use crate::pushdown::estimate::estimate;
-use crate::pushdown::hints::{Hints, OrderHint, columns_used, key_column, passed_through};
+use crate::pushdown::hints::{
+    Hints, OrderHint, columns_used, fields_used, key_column, passed_through,
+};
 use crate::pushdown::roomy::Roomy;
 use crate::query::Pushdown;
 
@@ -127,7 +129,8 @@ impl PushdownPlanner {
                         })
                         .collect();
                     let input_hints = Hints {
-                        needed: Some(columns_used(used, &aggregate.input)),
+                        needed: Some(columns_used(used.clone(), &aggregate.input)),
+                        fields: fields_used(used, aggregate.input.schema()),
                         ..Hints::only_lookup(lookup, hints.lookup_rows)
                     };
                     let input = self
@@ -182,6 +185,7 @@ impl PushdownPlanner {
                     let input_hints = Hints {
                         limit: wanted,
                         needed: hints.needed,
+                        fields: hints.fields,
                         ..Hints::default()
                     };
                     let input = self

@@ -6,12 +6,13 @@ use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, TableScan};
 use owlet_connector::{
-    ColumnReference, Exactness, Expression, NullsOrder, ScanRequest, SortDirection, SortKey,
+    ColumnReference, Exactness, Expression, FieldPaths, NullsOrder, ScanRequest, SortDirection,
+    SortKey,
 };
 
 use crate::catalogs::SourceTable;
 use crate::pushdown::estimate::estimate;
-use crate::pushdown::hints::Hints;
+use crate::pushdown::hints::{Hints, merge_fields};
 use crate::pushdown::translate::Translator;
 use crate::pushdown::{PushdownPlanner, connector_error};
 use crate::query::Pushdown;
@@ -44,6 +45,11 @@ impl PushdownPlanner {
             schema: table.metadata.schema.clone(),
             table: table.metadata.name.clone(),
             projection: output.clone(),
+            fields: if pushed {
+                fields(hints, conjuncts, scan, &output)
+            } else {
+                FieldPaths::new()
+            },
             filters: translated
                 .iter()
                 .map(|(_, predicate)| predicate.clone())
@@ -176,6 +182,16 @@ impl PushdownPlanner {
         };
         RemoteScan::new(planned, schema).into_plan()
     }
+}
+
+/// The columns of which only fields are used, here and above, by their positions in the table.
+fn fields(hints: &Hints, conjuncts: &[Expr], scan: &TableScan, output: &[usize]) -> FieldPaths {
+    let mut fields = hints.fields.clone();
+    merge_fields(&mut fields, conjuncts.iter(), &scan.projected_schema);
+    fields
+        .into_iter()
+        .filter_map(|(position, paths)| Some((*output.get(position)?, paths)))
+        .collect()
 }
 
 /// Output positions as positions in the table.

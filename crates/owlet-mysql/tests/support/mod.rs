@@ -147,6 +147,7 @@ pub fn request(metadata: &TableMetadata) -> ScanRequest {
         schema: metadata.schema.clone(),
         table: metadata.name.clone(),
         projection: (0..metadata.columns.len()).collect(),
+        fields: Default::default(),
         filters: Vec::new(),
         limit: None,
         ordering: Vec::new(),

@@ -149,6 +149,7 @@ pub fn request(table: &TableMetadata) -> ScanRequest {
         schema: table.schema.clone(),
         table: table.name.clone(),
         projection: (0..table.columns.len()).collect(),
+        fields: Default::default(),
         filters: Vec::new(),
         limit: None,
         ordering: Vec::new(),

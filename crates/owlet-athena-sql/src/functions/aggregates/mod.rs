@@ -7,7 +7,10 @@ mod digest;
 mod frame;
 mod percentiles;
 mod ranked;
+mod single;
 mod totals;
+
+pub(crate) use single::first_two_values;
 
 /// All of them.
 pub(crate) fn functions() -> Vec<AggregateUDF> {
