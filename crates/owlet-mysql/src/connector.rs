@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use arrow_schema::Schema;
 use async_trait::async_trait;
-use futures::TryStreamExt;
 use owlet_connector::{
-    BatchStream, Connector, ConnectorError, Exactness, Health, Result, ScanContext, ScanPlan,
-    ScanRequest, TableMetadata, TableSummary,
+    Activity, BatchStream, Connector, ConnectorError, Exactness, Gate, Health, Result, ScanContext,
+    ScanPlan, ScanRequest, TableMetadata, TableSummary,
 };
 use owlet_remote_sql::mysql::Product;
 use owlet_remote_sql::{Dialect, QueryOptions, Relation, RemoteTable, SqlConnector};
@@ -18,22 +17,25 @@ use crate::cache::{MetadataCache, TableKey};
 use crate::catalog::{self, Layout, Selection};
 use crate::failure::{Stage, translate};
 use crate::keys::{self, SplitLimits, Subject};
-use crate::options::{MysqlOptions, Settings};
-use crate::plan::{self, Filters, KeyRange, SharedTable, SplitPayload};
-use crate::pool::{Lease, Pool};
+use crate::options::MysqlOptions;
+use crate::plan::{self, Filters, KeyRange, SharedTable};
+use crate::pool::{Lease, PRIMARY, Pool};
+use crate::replicas::Routes;
 use crate::request::{self, ScanRelation};
-use crate::scan::{self, ScanParts, SplitQuery};
 use crate::session::Session;
-use crate::snapshot::{Snapshots, Ticket};
+use crate::settings::Settings;
+use crate::snapshot::Snapshots;
 use crate::{dialect, health};
 
 /// A MySQL or MariaDB server as a catalog; its databases are the schemas. Connects when first asked for something; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct MysqlConnector {
-    settings: Arc<Settings>,
-    pool: Arc<Pool>,
-    cache: Arc<MetadataCache>,
-    snapshots: Arc<Snapshots>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) cache: Arc<MetadataCache>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) routes: Arc<Routes>,
+    gate: Arc<Gate>,
     dialect: Arc<OnceCell<Arc<dyn Dialect>>>,
 }
 
@@ -43,9 +45,19 @@ impl MysqlConnector {
     /// # Errors
     /// [`ConnectorError::Configuration`] when the options cannot work.
     pub fn new(catalog: &str, options: MysqlOptions) -> Result<Self> {
-        let settings = Arc::new(Settings::new(catalog, options)?);
+        let max_connections = options.max_connections;
+        let servers = Settings::of_servers(catalog, options)?;
+        let pool = Pool::new(catalog, max_connections, servers);
+        let settings = Arc::clone(pool.settings(PRIMARY)?);
+        let mut gate = settings.options.gate.clone();
+        gate.source = format!("mysql {}", settings.place);
         Ok(Self {
-            pool: Pool::new(Arc::clone(&settings)),
+            routes: Arc::new(Routes::new(
+                pool.replicas(),
+                settings.options.max_replica_lag,
+            )),
+            gate: Arc::new(Gate::new(catalog, gate)?),
+            pool,
             cache: Arc::new(MetadataCache::new(settings.options.metadata_ttl)),
             snapshots: Arc::new(Snapshots::default()),
             dialect: Arc::new(OnceCell::new()),
@@ -55,10 +67,12 @@ impl MysqlConnector {
 
     /// A connection for catalog queries; one that was idle is asked for a sign of life first.
     async fn catalog_lease(&self) -> Result<Lease> {
-        let mut lease = self.pool.acquire().await?;
+        self.gate.check_open()?;
+        let server = self.routes.choose(&self.pool).await;
+        let mut lease = self.pool.acquire(server).await?;
         if !lease.session_mut()?.seems_alive().await {
             drop(lease);
-            lease = self.pool.acquire_fresh().await?;
+            lease = self.pool.acquire_fresh(server).await?;
         }
         lease.statement_started();
         Ok(lease)
@@ -81,8 +95,11 @@ impl MysqlConnector {
         }
     }
 
-    /// Metadata by exact names.
+    /// Metadata by exact names; a table that the patterns hide does not exist.
     async fn exact_table(&self, schema: &str, table: &str) -> Result<Option<Arc<TableMetadata>>> {
+        if !self.settings.options.tables.admits(schema, table) {
+            return Ok(None);
+        }
         let key = (schema.to_owned(), table.to_owned());
         if let Some(metadata) = self.cache.tables.get(&key) {
             return Ok(Some(metadata));
@@ -130,7 +147,9 @@ impl MysqlConnector {
         }
         let mut lease = self.catalog_lease().await?;
         let result = catalog::tables(lease.session_mut()?, schema).await;
-        let names = Arc::new(self.settle(lease, result, schema)?);
+        let mut names = self.settle(lease, result, schema)?;
+        names.retain(|summary| self.settings.options.tables.admits(schema, &summary.name));
+        let names = Arc::new(names);
         self.cache
             .table_names
             .insert(schema.to_owned(), Arc::clone(&names));
@@ -305,42 +324,6 @@ impl MysqlConnector {
         let result = keys::ranges(lease.session_mut()?, &subject, parts).await;
         self.settle(lease, result, &plan::qualified(&table.schema, &table.name))
     }
-
-    fn scan_parts(&self) -> ScanParts {
-        ScanParts {
-            pool: Arc::clone(&self.pool),
-            settings: Arc::clone(&self.settings),
-            cache: Arc::clone(&self.cache),
-        }
-    }
-
-    /// The statement of a split, narrowed by what joins have found out.
-    async fn split_query(
-        &self,
-        payload: SplitPayload,
-        ticket: Option<Ticket>,
-        schema: Arc<Schema>,
-        context: &ScanContext,
-    ) -> Result<SplitQuery> {
-        let dialect = self.dialect().await?;
-        let origins = plan::output_origins(&payload.relation, &schema);
-        let object = plan::table_list(&payload.relation);
-        let narrowed = request::narrowed(&payload.relation, &context.dynamic_filters, &*dialect);
-        let query = match dialect.render(&narrowed) {
-            Ok(query) => query,
-            Err(_) => dialect.render(&payload.relation).map_err(|refusal| {
-                ConnectorError::Internal(format!("a planned split cannot be rendered: {refusal}"))
-            })?,
-        };
-        let shared = ticket.zip(payload.shared);
-        Ok(SplitQuery {
-            sql: query.sql,
-            schema,
-            origins,
-            object,
-            shared,
-        })
-    }
 }
 
 /// What a plan is asked for beside its relation.
@@ -365,7 +348,9 @@ impl Connector for MysqlConnector {
     async fn schemas(&self) -> Result<Vec<String>> {
         let mut lease = self.catalog_lease().await?;
         let result = catalog::schemas(lease.session_mut()?).await;
-        self.settle(lease, result, "schemas")
+        let mut schemas = self.settle(lease, result, "schemas")?;
+        schemas.retain(|schema| self.settings.options.tables.admits_schema(schema));
+        Ok(schemas)
     }
 
     async fn tables(&self, schema: &str) -> Result<Vec<TableSummary>> {
@@ -419,10 +404,13 @@ impl Connector for MysqlConnector {
         let tinyint1 = self.settings.options.tinyint1;
         let mut lease = self.catalog_lease().await?;
         let result = catalog::describe(lease.session_mut()?, &only, Selection::All, tinyint1).await;
-        self.settle(lease, result, &only)
+        let mut described = self.settle(lease, result, &only)?;
+        described.retain(|table| self.settings.options.tables.admits(&only, &table.name));
+        Ok(described)
     }
 
     async fn plan_scan(&self, request: &ScanRequest) -> Result<ScanPlan> {
+        self.gate.check_open()?;
         let Some(metadata) = self.exact_table(&request.schema, &request.table).await? else {
             return Err(ConnectorError::TableNotFound {
                 catalog: self.settings.catalog.clone(),
@@ -454,38 +442,22 @@ impl Connector for MysqlConnector {
     }
 
     fn open(&self, plan: &ScanPlan, split: usize, context: ScanContext) -> BatchStream {
-        let Some(chosen) = plan.splits.get(split) else {
-            return scan::failed(ConnectorError::Internal(format!(
-                "the plan has no split {split}"
-            )));
-        };
-        let payload: SplitPayload = match serde_json::from_str(&chosen.payload) {
-            Ok(payload) => payload,
-            Err(error) => {
-                return scan::failed(ConnectorError::Internal(format!(
-                    "decoding a split: {error}"
-                )));
-            }
-        };
-        let ticket = payload
-            .shared
-            .is_some()
-            .then(|| self.snapshots.join(&payload, split, &context.work));
-        let schema = Arc::new(plan.schema.clone());
-        let connector = self.clone();
-        let stream = async move {
-            let query = tokio::select! {
-                biased;
-                () = context.cancellation.cancelled() => return Err(ConnectorError::Cancelled),
-                query = connector.split_query(payload, ticket, schema, &context) => query?,
-            };
-            Ok(scan::stream(connector.scan_parts(), query, context))
-        };
-        Box::pin(futures::stream::once(stream).try_flatten())
+        self.open_split(plan, split, context)
+    }
+
+    fn activity(&self) -> Option<Activity> {
+        Some(self.pool.activity())
+    }
+
+    fn gate(&self) -> Option<&Gate> {
+        Some(&self.gate)
     }
 
     async fn health(&self) -> Health {
-        health::check(&self.pool, &self.settings).await
+        if let Err(error) = self.gate.check_open() {
+            return health::closed(&error);
+        }
+        health::check(&self.pool, &self.settings, &self.routes).await
     }
 }
 
@@ -505,7 +477,8 @@ impl SqlConnector for MysqlConnector {
         let dialect = self
             .dialect
             .get_or_try_init(async || {
-                let lease = self.pool.acquire().await?;
+                let server = self.routes.choose(&self.pool).await;
+                let lease = self.pool.acquire(server).await?;
                 let exact = lease.session()?.server.dialect();
                 lease.release();
                 Ok::<_, ConnectorError>(dialect::dialect(exact, self.settings.options.zero_dates))
@@ -515,6 +488,7 @@ impl SqlConnector for MysqlConnector {
     }
 
     async fn plan_query(&self, relation: &Relation, options: &QueryOptions) -> Result<ScanPlan> {
+        self.gate.check_open()?;
         let schema = plan::output_schema(relation);
         let wishes = Wishes {
             options,

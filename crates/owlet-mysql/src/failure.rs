@@ -5,8 +5,8 @@
 use mysql_async::{DriverError, Error, ServerError};
 use owlet_connector::ConnectorError;
 
-use crate::options::Settings;
 use crate::session::rustls_error;
+use crate::settings::Settings;
 
 /// What was going on when an error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +163,7 @@ const MEANINGS: &[(u16, Meaning, &str)] = &[
 /// Not an error number: the code of Owlet's own check that a table still has the planned types.
 pub(crate) const CHANGED_CODE: &str = "changed";
 
-/// Translates an error of the driver. `object` names what was read, e.g. `shop.orders`.
+/// Translates an error of the driver. `object` names what was read, e.g. `shop.orders`; while connecting, host and port.
 pub(crate) fn translate(
     error: &Error,
     stage: Stage,
@@ -218,6 +218,11 @@ fn from_server(
     let catalog = settings.catalog.clone();
     let message = server.message.clone();
     let hint = hint.to_owned();
+    let place = match stage {
+        Stage::Connect => object,
+        Stage::Prepare | Stage::Read => &settings.place,
+    };
+    let message_with_place = format!("{place}: {message}");
     let object = object.to_owned();
     let code = Some(server.code.to_string());
     match meaning {
@@ -244,12 +249,12 @@ fn from_server(
         },
         Some(Meaning::Unreachable) => ConnectorError::Unreachable {
             catalog,
-            message: format!("{}: {message}", settings.place),
+            message: message_with_place,
             hint,
         },
         Some(Meaning::Lost) if stage == Stage::Connect => ConnectorError::Unreachable {
             catalog,
-            message: format!("{}: {message}", settings.place),
+            message: message_with_place,
             hint,
         },
         Some(Meaning::Lost) => ConnectorError::ConnectionLost {
@@ -285,10 +290,18 @@ fn from_driver(error: &Error, stage: Stage, settings: &Settings, object: &str) -
             message,
         };
     }
+    if let Error::Driver(DriverError::CleartextPluginDisabled) = error {
+        return ConnectorError::Authentication {
+            catalog,
+            message: "the server asks for the password itself (mysql_clear_password), which is sent only to a server \
+                      whose certificate is verified"
+                .to_owned(),
+            hint: "choose sslmode = \"verify-full\", or auth = \"iam\" for an RDS account of AWSAuthenticationPlugin"
+                .to_owned(),
+        };
+    }
     if let Error::Driver(
-        DriverError::UnknownAuthPlugin { .. }
-        | DriverError::MysqlOldPasswordDisabled
-        | DriverError::CleartextPluginDisabled,
+        DriverError::UnknownAuthPlugin { .. } | DriverError::MysqlOldPasswordDisabled,
     ) = error
     {
         return ConnectorError::Authentication {
@@ -321,7 +334,7 @@ fn from_driver(error: &Error, stage: Stage, settings: &Settings, object: &str) -
     };
     ConnectorError::Unreachable {
         catalog,
-        message: format!("{}: {message}", settings.place),
+        message: format!("{object}: {message}"),
         hint: hint.to_owned(),
     }
 }

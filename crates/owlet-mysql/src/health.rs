@@ -8,9 +8,11 @@ use owlet_connector::{ConnectorError, Health};
 
 use crate::catalog::{number, text};
 use crate::failure::{Stage, translate};
-use crate::options::{Settings, SslMode};
-use crate::pool::Pool;
+use crate::options::SslMode;
+use crate::pool::{PRIMARY, Pool};
+use crate::replicas::{Condition, Routes};
 use crate::session::Session;
+use crate::settings::Settings;
 
 /// Privileges that change something.
 const WRITING: &[&str] = &[
@@ -25,10 +27,31 @@ const WRITING: &[&str] = &[
 ];
 
 /// Connects, measures a round trip, and looks at the user's rights.
-pub(crate) async fn check(pool: &Arc<Pool>, settings: &Settings) -> Health {
-    match examine(pool, settings).await {
+pub(crate) async fn check(pool: &Arc<Pool>, settings: &Settings, routes: &Routes) -> Health {
+    let mut health = match examine(pool, settings).await {
         Ok(health) => health,
-        Err(error) => failed(&error),
+        Err(error) => return failed(&error),
+    };
+    for replica in 0..pool.replicas() {
+        let (reason, fix) = match routes.condition(pool, replica).await {
+            Condition::Good => continue,
+            Condition::Behind(reason) => {
+                (reason, "queries go to the other servers meanwhile")
+            }
+            Condition::Unusable(reason) => (reason, "check the address in replica_urls"),
+        };
+        // A replica that is not used is graver than what else may be said of a source that works.
+        health.problem = format!("replica {} is not used: {reason}", replica + 1);
+        health.fix = fix.to_owned();
+    }
+    health
+}
+
+/// The catalog's hours: nothing was asked.
+pub(crate) fn closed(error: &ConnectorError) -> Health {
+    Health {
+        healthy: true,
+        ..failed(error)
     }
 }
 
@@ -53,7 +76,7 @@ fn failed(error: &ConnectorError) -> Health {
 }
 
 async fn examine(pool: &Arc<Pool>, settings: &Settings) -> Result<Health, ConnectorError> {
-    let mut lease = pool.acquire().await?;
+    let mut lease = pool.acquire(PRIMARY).await?;
     let session = lease.session_mut()?;
     let found = async { Ok::<_, Error>((latency(session).await?, rights(session).await?)) }.await;
     let (latency, rights) =
@@ -85,6 +108,8 @@ async fn latency(session: &mut Session) -> Result<Duration, Error> {
 
 #[derive(Debug)]
 struct Rights {
+    /// `user@host`, as the server has recognised it.
+    user: String,
     grants: Vec<String>,
     readable_tables: u64,
     is_encrypted: bool,
@@ -130,8 +155,14 @@ async fn rights(session: &mut Session) -> Result<Rights, Error> {
     let cipher = session
         .query("SHOW SESSION STATUS LIKE 'Ssl_cipher'", &[])
         .await?;
-    let read_only = session.query("SELECT @@GLOBAL.read_only", &[]).await?;
+    let read_only = session
+        .query("SELECT @@GLOBAL.read_only, CURRENT_USER()", &[])
+        .await?;
     Ok(Rights {
+        user: read_only
+            .first()
+            .and_then(|row| text(row, 1))
+            .unwrap_or_default(),
         grants: grants.iter().filter_map(|row| text(row, 0)).collect(),
         readable_tables: tables.first().and_then(|row| number(row, 0)).unwrap_or(0),
         is_encrypted: cipher
@@ -144,7 +175,7 @@ async fn rights(session: &mut Session) -> Result<Rights, Error> {
 
 /// The gravest thing worth saying about a source that works.
 fn warning(rights: &Rights, settings: &Settings) -> (String, String) {
-    let user = &settings.user;
+    let user = &rights.user;
     if rights.readable_tables == 0 {
         return (
             format!("{user} may read no table"),

@@ -13,15 +13,16 @@ mod dialect;
 mod failure;
 mod health;
 mod keys;
-
+mod open;
 mod options;
 mod plan;
 mod pool;
+mod replicas;
 mod request;
 mod scan;
 mod session;
+mod settings;
 mod snapshot;
-
 mod tls;
 mod types;
 

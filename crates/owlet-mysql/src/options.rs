@@ -1,25 +1,31 @@
-//! What a user configures, and the connection settings it resolves to. Must never open a connection.
+//! What a user configures. Must never open a connection.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use owlet_connector::ConnectorError;
-use url::Url;
-
-/// The port of a URL without one.
-const DEFAULT_PORT: u16 = 3306;
-/// How a URL is written.
-const URL_HINT: &str = "write it as mysql://user:password@host:port/database";
+use owlet_connector::{GateOptions, LoginProvider, TablePatterns};
 
 /// Configuration of one MySQL or MariaDB catalog. Only `url` has no default.
 #[derive(Clone)]
 pub struct MysqlOptions {
     /// `mysql://user:password@host:port/database` (also `mariadb://`), with `?sslmode=…&sslrootcert=…`. The
-    /// database only decides where unqualified names of the user's own functions look; all are schemas.
+    /// database is the usual schema of the catalog's names; all databases are schemas. May be empty when `login`
+    /// knows the address.
     pub url: String,
+    /// Who says as whom to connect, for each connection (RDS IAM tokens, kept secrets); wins over every password.
+    pub login: Option<Arc<dyn LoginProvider>>,
+    /// Replicas that queries go to, in turn, rather than to the server of `url`. What a URL leaves out (user,
+    /// password, database) is that of `url`.
+    pub replica_urls: Vec<String>,
+    /// A replica further behind is not used; without it any that answers is. A server tells whole seconds.
+    pub max_replica_lag: Option<Duration>,
+    /// Schemas and tables that are visible.
+    pub tables: TablePatterns,
+    /// When queries may begin, and how many at once.
+    pub gate: GateOptions,
     /// Password; wins over `password_file`, the URL and `MYSQL_PWD`.
     pub password: Option<String>,
     /// File whose first line is the password. Read again for every connection, so a rotated secret is found.
@@ -100,6 +106,11 @@ impl MysqlOptions {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            login: None,
+            replica_urls: Vec::new(),
+            max_replica_lag: None,
+            tables: TablePatterns::default(),
+            gate: GateOptions::default(),
             password: None,
             password_file: None,
             sslmode: None,
@@ -122,6 +133,18 @@ impl fmt::Debug for MysqlOptions {
         formatter
             .debug_struct("MysqlOptions")
             .field("url", &without_secrets(&self.url))
+            .field("login", &self.login)
+            .field(
+                "replica_urls",
+                &self
+                    .replica_urls
+                    .iter()
+                    .map(|url| without_secrets(url))
+                    .collect::<Vec<_>>(),
+            )
+            .field("max_replica_lag", &self.max_replica_lag)
+            .field("tables", &self.tables)
+            .field("gate", &self.gate)
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("password_file", &self.password_file)
             .field("sslmode", &self.sslmode)
@@ -156,153 +179,6 @@ impl FromStr for SslMode {
     }
 }
 
-/// Options checked and resolved: everything a connection needs.
-#[derive(Clone)]
-pub(crate) struct Settings {
-    pub(crate) catalog: String,
-    pub(crate) options: MysqlOptions,
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) user: String,
-    pub(crate) database: Option<String>,
-    url_password: Option<String>,
-    pub(crate) sslmode: SslMode,
-    pub(crate) ca_file: Option<PathBuf>,
-    /// Host and port for messages.
-    pub(crate) place: String,
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Settings")
-            .field("catalog", &self.catalog)
-            .field("options", &self.options)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Settings {
-    pub(crate) fn new(catalog: &str, options: MysqlOptions) -> Result<Self, ConnectorError> {
-        let refuse = |message: String, hint: &str| ConnectorError::Configuration {
-            catalog: catalog.to_owned(),
-            message,
-            hint: hint.to_owned(),
-        };
-        if options.max_connections == 0 {
-            return Err(refuse(
-                "max_connections is 0".to_owned(),
-                "allow at least 1",
-            ));
-        }
-        let url = ParsedUrl::new(&options.url).map_err(|message| refuse(message, URL_HINT))?;
-        let sslmode = match (options.sslmode, &url.sslmode) {
-            (Some(mode), _) => mode,
-            (None, Some(word)) => word.parse().map_err(|message| refuse(message, ""))?,
-            (None, None) if is_local(&url.host) => SslMode::Prefer,
-            (None, None) => SslMode::VerifyFull,
-        };
-        let ca_file = options.ca_file.clone().or(url.sslrootcert);
-        let place = format!("{}:{}", url.host, url.port);
-        Ok(Self {
-            catalog: catalog.to_owned(),
-            options,
-            host: url.host,
-            port: url.port,
-            user: url.user,
-            database: url.database,
-            url_password: url.password,
-            sslmode,
-            ca_file,
-            place,
-        })
-    }
-
-    /// The password of this moment.
-    pub(crate) fn password(&self) -> Result<Option<String>, ConnectorError> {
-        if let Some(password) = &self.options.password {
-            return Ok(Some(password.clone()));
-        }
-        if let Some(path) = &self.options.password_file {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| ConnectorError::Configuration {
-                    catalog: self.catalog.clone(),
-                    message: format!("password_file {} cannot be read: {error}", path.display()),
-                    hint: "check the path and its permissions".to_owned(),
-                })?;
-            return Ok(Some(text.lines().next().unwrap_or_default().to_owned()));
-        }
-        if let Some(password) = &self.url_password {
-            return Ok(Some(password.clone()));
-        }
-        Ok(std::env::var("MYSQL_PWD").ok())
-    }
-}
-
-struct ParsedUrl {
-    host: String,
-    port: u16,
-    user: String,
-    password: Option<String>,
-    database: Option<String>,
-    sslmode: Option<String>,
-    sslrootcert: Option<PathBuf>,
-}
-
-impl ParsedUrl {
-    fn new(text: &str) -> Result<Self, String> {
-        // The parser's own message may repeat a part of the URL; it is not shown.
-        let url = Url::parse(text).map_err(|_| "url cannot be parsed".to_owned())?;
-        if !matches!(url.scheme(), "mysql" | "mariadb") {
-            return Err("url does not begin with mysql://".to_owned());
-        }
-        let user = percent_decoded(url.username());
-        if user.is_empty() {
-            return Err("url names no user".to_owned());
-        }
-        let host = url
-            .host_str()
-            .filter(|host| !host.is_empty())
-            .unwrap_or("localhost")
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        let database = percent_decoded(url.path().trim_start_matches('/'));
-        let mut sslmode = None;
-        let mut sslrootcert = None;
-        for (key, value) in url.query_pairs() {
-            match key.as_ref() {
-                "sslmode" | "ssl-mode" => sslmode = Some(value.into_owned()),
-                "sslrootcert" | "ssl-ca" => sslrootcert = Some(PathBuf::from(value.into_owned())),
-                other => return Err(format!("url has the parameter {other}, which is not known")),
-            }
-        }
-        Ok(Self {
-            host,
-            port: url.port().unwrap_or(DEFAULT_PORT),
-            user,
-            password: url.password().map(percent_decoded),
-            database: Some(database).filter(|database| !database.is_empty()),
-            sslmode,
-            sslrootcert,
-        })
-    }
-}
-
-fn percent_decoded(value: &str) -> String {
-    let pair = format!("v={}", value.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes())
-        .map(|(_, value)| value.into_owned())
-        .collect()
-}
-
-fn is_local(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
 /// A URL for people: user information and parameters may hold a password, so neither is shown.
 fn without_secrets(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -316,71 +192,4 @@ fn without_secrets(url: &str) -> String {
         ""
     };
     format!("{scheme}://{mark}{place}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(options: MysqlOptions) -> Settings {
-        Settings::new("shop", options).expect("valid options")
-    }
-
-    #[test]
-    fn remote_hosts_are_verified_and_local_ones_are_not() {
-        let mode = |url: &str| settings(MysqlOptions::new(url)).sslmode;
-        assert_eq!(mode("mysql://u@db.example.com/x"), SslMode::VerifyFull);
-        assert_eq!(mode("mysql://u@10.0.0.1/x"), SslMode::VerifyFull);
-        assert_eq!(mode("mysql://u@localhost/x"), SslMode::Prefer);
-        assert_eq!(mode("mariadb://u@127.0.0.1:3307"), SslMode::Prefer);
-        assert_eq!(mode("mysql://u@[::1]/x"), SslMode::Prefer);
-        assert_eq!(
-            mode("mysql://u@localhost/x?sslmode=verify-ca"),
-            SslMode::VerifyCa
-        );
-        assert_eq!(
-            mode("mysql://u@h/x?ssl-mode=VERIFY_IDENTITY"),
-            SslMode::VerifyFull
-        );
-    }
-
-    #[test]
-    fn parts_of_a_url() {
-        let parsed = settings(MysqlOptions::new("mysql://us%40er:p%3Aw%2B@h:3307/da%20ta"));
-        assert_eq!(parsed.user, "us@er");
-        assert_eq!(parsed.port, 3307);
-        assert_eq!(parsed.database.as_deref(), Some("da ta"));
-        assert_eq!(parsed.password().expect("given").as_deref(), Some("p:w+"));
-        assert!(Settings::new("shop", MysqlOptions::new("mysql://h/x")).is_err());
-        assert!(Settings::new("shop", MysqlOptions::new("mysql://u@h/x?typo=1")).is_err());
-    }
-
-    #[test]
-    fn secrets_are_never_shown() {
-        let mut options = MysqlOptions::new("mysql://u:hunter2@h/x?sslmode=disable");
-        options.password = Some("hunter2".to_owned());
-        assert!(!format!("{options:?}").contains("hunter2"));
-        assert!(!format!("{:?}", settings(options)).contains("hunter2"));
-        let broken = MysqlOptions::new("mysql://u:hunter2@h:port/x");
-        let error = Settings::new("shop", broken).expect_err("a port is a number");
-        assert!(!error.to_string().contains("hunter2"), "{error}");
-    }
-
-    #[test]
-    fn password_order() {
-        let mut options = MysqlOptions::new("mysql://u:fromurl@h/x");
-        let password = |options: &MysqlOptions| {
-            settings(options.clone())
-                .password()
-                .expect("readable")
-                .expect("one")
-        };
-        assert_eq!(password(&options), "fromurl");
-        let file = tempfile::NamedTempFile::new().expect("temporary file");
-        std::fs::write(file.path(), "from file\n").expect("written");
-        options.password_file = Some(file.path().to_owned());
-        assert_eq!(password(&options), "from file");
-        options.password = Some("given".to_owned());
-        assert_eq!(password(&options), "given");
-    }
 }

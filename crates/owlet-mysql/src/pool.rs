@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use owlet_connector::ConnectorError;
+use owlet_connector::{Activity, ConnectorError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::options::Settings;
 use crate::session::Session;
+use crate::settings::Settings;
 
 /// An idle connection older than this is closed rather than reused: firewalls forget silent connections.
 const LONGEST_IDLE: Duration = Duration::from_secs(240);
@@ -17,11 +17,20 @@ const LONGEST_STANDSTILL: Duration = Duration::from_secs(30);
 /// How often a waiter looks for a standstill.
 const STANDSTILL_TICK: Duration = Duration::from_secs(1);
 
-/// Lends connections, at most `max_connections` at a time.
+/// A server of the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ServerId(pub(crate) usize);
+
+/// The server of the catalog's url.
+pub(crate) const PRIMARY: ServerId = ServerId(0);
+
+/// Lends connections to all servers of a catalog, at most `max_connections` at a time.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    settings: Arc<Settings>,
-    idle: Mutex<Vec<Session>>,
+    catalog: String,
+    size: usize,
+    servers: Vec<Arc<Settings>>,
+    idle: Mutex<Vec<(ServerId, Session)>>,
     places: Arc<Semaphore>,
     /// Leases that are waiting for the server, not for their reader.
     busy: Arc<AtomicUsize>,
@@ -31,6 +40,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Arc<Pool>,
+    server: ServerId,
     session: Option<Session>,
     running: Running,
     parked: bool,
@@ -45,32 +55,78 @@ enum Running {
 }
 
 impl Pool {
-    pub(crate) fn new(settings: Arc<Settings>) -> Arc<Self> {
-        let places = settings.options.max_connections;
+    /// A pool for these servers, the primary first.
+    pub(crate) fn new(catalog: &str, size: usize, servers: Vec<Settings>) -> Arc<Self> {
         Arc::new(Self {
-            settings,
+            catalog: catalog.to_owned(),
+            size,
+            servers: servers.into_iter().map(Arc::new).collect(),
             idle: Mutex::new(Vec::new()),
-            places: Arc::new(Semaphore::new(places)),
+            places: Arc::new(Semaphore::new(size)),
             busy: Arc::new(AtomicUsize::new(0)),
         })
     }
 
+    /// Number of replicas: the servers 1, 2, ….
+    pub(crate) fn replicas(&self) -> usize {
+        self.servers.len().saturating_sub(1)
+    }
+
+    /// Connections open now, and how many of them the server works for.
+    pub(crate) fn activity(&self) -> Activity {
+        let lent = self.size.saturating_sub(self.places.available_permits());
+        Activity {
+            connections: lent + lock(&self.idle).len(),
+            statements: self.busy.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn settings(&self, server: ServerId) -> Result<&Arc<Settings>, ConnectorError> {
+        self.servers.get(server.0).ok_or_else(|| {
+            ConnectorError::Internal(format!("the catalog has no server {}", server.0))
+        })
+    }
+
     /// A connection, idle or new.
-    pub(crate) async fn acquire(self: &Arc<Self>) -> Result<Lease, ConnectorError> {
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        server: ServerId,
+    ) -> Result<Lease, ConnectorError> {
         let place = self.place().await?;
-        let session = match self.take_idle() {
+        let session = match self.take_idle(server) {
             Some(session) => session,
-            None => Session::connect(Arc::clone(&self.settings)).await?,
+            None => self.connect(server).await?,
         };
-        Ok(self.lease(session, place))
+        Ok(self.lease(server, session, place))
     }
 
     /// A connection that was never used: for a second try after an idle one turned out to be dead.
-    pub(crate) async fn acquire_fresh(self: &Arc<Self>) -> Result<Lease, ConnectorError> {
+    pub(crate) async fn acquire_fresh(
+        self: &Arc<Self>,
+        server: ServerId,
+    ) -> Result<Lease, ConnectorError> {
         let place = self.place().await?;
-        lock(&self.idle).drain(..).for_each(Session::discard);
-        let session = Session::connect(Arc::clone(&self.settings)).await?;
-        Ok(self.lease(session, place))
+        let dead: Vec<_> = lock(&self.idle)
+            .extract_if(.., |(of, _)| *of == server)
+            .collect();
+        dead.into_iter().for_each(|(_, session)| session.discard());
+        let session = self.connect(server).await?;
+        Ok(self.lease(server, session, place))
+    }
+
+    /// A connection if one of the places is free at this moment.
+    pub(crate) async fn try_acquire(
+        self: &Arc<Self>,
+        server: ServerId,
+    ) -> Result<Option<Lease>, ConnectorError> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return Ok(None);
+        };
+        let session = match self.take_idle(server) {
+            Some(session) => session,
+            None => self.connect(server).await?,
+        };
+        Ok(Some(self.lease(server, session, place)))
     }
 
     /// All connections are held by readers that do not read.
@@ -78,22 +134,32 @@ impl Pool {
         self.busy.load(Ordering::Relaxed) == 0
     }
 
-    /// A connection if one of the places is free at this moment.
-    pub(crate) async fn try_acquire(self: &Arc<Self>) -> Result<Option<Lease>, ConnectorError> {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return Ok(None);
+    async fn connect(&self, server: ServerId) -> Result<Session, ConnectorError> {
+        // The limit is for all servers together: idle connections to others make room.
+        let surplus = {
+            let mut idle = lock(&self.idle);
+            let lent = self.size.saturating_sub(self.places.available_permits());
+            let surplus = (lent + idle.len())
+                .saturating_sub(self.size)
+                .min(idle.len());
+            idle.drain(..surplus).collect::<Vec<_>>()
         };
-        let session = match self.take_idle() {
-            Some(session) => session,
-            None => Session::connect(Arc::clone(&self.settings)).await?,
-        };
-        Ok(Some(self.lease(session, place)))
+        surplus
+            .into_iter()
+            .for_each(|(_, session)| session.discard());
+        Session::connect(Arc::clone(self.settings(server)?)).await
     }
 
-    fn lease(self: &Arc<Self>, session: Session, place: OwnedSemaphorePermit) -> Lease {
+    fn lease(
+        self: &Arc<Self>,
+        server: ServerId,
+        session: Session,
+        place: OwnedSemaphorePermit,
+    ) -> Lease {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Lease {
             pool: Arc::clone(self),
+            server,
             session: Some(session),
             running: Running::Nothing,
             parked: false,
@@ -101,9 +167,10 @@ impl Pool {
         }
     }
 
-    fn take_idle(&self) -> Option<Session> {
+    fn take_idle(&self, server: ServerId) -> Option<Session> {
         let mut idle = lock(&self.idle);
-        while let Some(session) = idle.pop() {
+        while let Some(position) = idle.iter().rposition(|(of, _)| *of == server) {
+            let (_, session) = idle.remove(position);
             if !session.is_closed() && session.idle_since.elapsed() < LONGEST_IDLE {
                 return Some(session);
             }
@@ -127,11 +194,11 @@ impl Pool {
             }
             if standstill >= LONGEST_STANDSTILL {
                 return Err(ConnectorError::Timeout {
-                    catalog: self.settings.catalog.clone(),
+                    catalog: self.catalog.clone(),
                     message: format!(
                         "all {} connections are held by scans whose rows nobody reads (a query that reads more \
                          tables at the same time than there are connections, or a slow reader)",
-                        self.settings.options.max_connections
+                        self.size
                     ),
                     hint: "raise max_connections of the catalog".to_owned(),
                 });
@@ -153,6 +220,11 @@ impl Lease {
         self.session
             .as_mut()
             .ok_or_else(|| ConnectorError::Internal("a released connection was used".to_owned()))
+    }
+
+    /// Which server it leads to.
+    pub(crate) fn server(&self) -> ServerId {
+        self.server
     }
 
     /// From now on the server may be working: dropping the lease must cancel.
@@ -187,7 +259,7 @@ impl Lease {
             && !session.is_closed()
         {
             session.idle_since = std::time::Instant::now();
-            lock(&self.pool.idle).push(session);
+            lock(&self.pool.idle).push((self.server, session));
         }
     }
 

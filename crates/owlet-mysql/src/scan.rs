@@ -1,7 +1,7 @@
 //! Reading one split: connection, statement, decoding, and every way it can end. Must never know planning.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arrow::record_batch::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -14,9 +14,9 @@ use crate::decode::{BatchDecoder, ColumnOrigin};
 use crate::failure::{
     CHANGED_CODE, Stage, is_connection_failure, is_stale_metadata, is_transient, translate,
 };
-use crate::options::Settings;
+use crate::settings::Settings;
 use crate::plan::SharedTable;
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Pool, ServerId};
 use crate::snapshot::{RunLease, Ticket};
 
 /// A batch is handed over when its values reach this size, whatever its number of rows.
@@ -34,6 +34,8 @@ pub(crate) struct SplitQuery {
     pub(crate) origins: Vec<ColumnOrigin>,
     /// Tables for messages.
     pub(crate) object: String,
+    /// Where its query reads.
+    pub(crate) server: ServerId,
     /// The run it belongs to and the table all of its splits share.
     pub(crate) shared: Option<(Ticket, SharedTable)>,
 }
@@ -178,12 +180,15 @@ impl Scan {
 
     async fn open_uncancelled(&self, tried: usize) -> Result<Reading, ConnectorError> {
         let pool = &self.parts.pool;
+        let server = self.query.server;
         let mut connection = match &self.query.shared {
             Some((ticket, table)) => {
-                Connection::Shared(ticket.connection(pool, &self.parts.settings, table).await?)
+                Connection::Shared(ticket
+                    .connection((pool, server), &self.parts.settings, table)
+                    .await?,)
             }
-            None if tried == 1 => Connection::Own(pool.acquire().await?),
-            None => Connection::Own(pool.acquire_fresh().await?),
+            None if tried == 1 => Connection::Own(pool.acquire(server).await?),
+            None => Connection::Own(pool.acquire_fresh(server).await?),
         };
         match self.start(connection.lease()?).await {
             Ok((statement, decoder)) => Ok(Reading {
@@ -207,6 +212,10 @@ impl Scan {
         let fail = |error: Error| self.translate(&error, Stage::Prepare);
         lease.statement_started();
         self.context.work.add_request();
+        if self.query.shared.is_none() {
+            // The statement's own snapshot is taken when it begins to read.
+            self.context.work.set_as_of(SystemTime::now());
+        }
         let conn = &mut lease.session_mut()?.conn;
         let statement = conn.prep(self.query.sql.as_str()).await.map_err(fail)?;
         let result = conn
@@ -260,7 +269,9 @@ impl Scan {
             .work
             .add_bytes(reading.decoder.bytes() as u64)?;
         self.context.work.add_rows_returned(rows as u64)?;
-        self.count_nulled(reading.decoder.take_nulled());
+        self.context
+            .work
+            .add_nulled_values(reading.decoder.take_nulled());
         let batch = if rows > 0 {
             Some(reading.decoder.finish_batch()?)
         } else {
@@ -306,23 +317,6 @@ impl Scan {
                 "a shared connection without a run".to_owned(),
             )),
         }
-    }
-
-    /// The work report says how many values became NULL by policy.
-    fn count_nulled(&self, nulled: u64) {
-        const MARK: &str = "; zero dates and long times read as NULL: ";
-        if nulled == 0 {
-            return;
-        }
-        let source = self.context.work.snapshot();
-        let (access, before) = match source.access.split_once(MARK) {
-            Some((access, count)) => (access, count.parse().unwrap_or(0)),
-            None => (source.access.as_str(), 0_u64),
-        };
-        self.context.work.set_access(
-            format!("{access}{MARK}{}", before + nulled),
-            source.remote.clone(),
-        );
     }
 
     fn read_error(&self, error: &Error, started: Instant) -> ConnectorError {

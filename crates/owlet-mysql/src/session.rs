@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, Row, SslOpts};
-use owlet_connector::ConnectorError;
+use owlet_connector::{ConnectorError, Refusal};
 use owlet_remote_sql::mysql::{MAXIMUM_SORT_BYTES, MysqlDialect, Product};
 use tokio::runtime::Handle;
 
 use crate::failure::{Stage, translate};
-use crate::options::{Settings, SslMode};
+use crate::options::SslMode;
+use crate::settings::{Attempt, ClearPassword, Settings};
 use crate::tls;
 
 /// Longest time a cancel request may take; after that the connection is cut without one.
@@ -34,6 +35,8 @@ pub(crate) struct Server {
     pub(crate) version: (u16, u16, u16),
     /// As the server spells it, e.g. `10.11.19-MariaDB`.
     pub(crate) version_text: String,
+    /// Tells servers behind one address apart (a cluster's endpoint, a load balancer).
+    identity: String,
 }
 
 impl Server {
@@ -63,22 +66,19 @@ impl std::fmt::Debug for Session {
 impl Session {
     /// Connects, authenticates and makes the session read-only.
     pub(crate) async fn connect(settings: Arc<Settings>) -> Result<Self, ConnectorError> {
+        let mut conn = connect(&settings).await?;
         let limit = settings.options.connect_timeout;
-        let attempt = async {
-            let mut conn = connect(&settings).await?;
-            let server = identify(&mut conn)
-                .await
-                .map_err(|error| translate(&error, Stage::Connect, &settings, &settings.place))?;
+        let prepared = async {
+            let server = identify(&mut conn).await?;
             for statement in setup(&settings, &server) {
-                conn.query_drop(&statement)
-                    .await
-                    .map_err(|error| translate(&error, Stage::Connect, &settings, &statement))?;
+                conn.query_drop(&statement).await?;
             }
-            Ok((conn, server))
+            Ok(server)
         };
-        let (conn, server) = tokio::time::timeout(limit, attempt)
+        let server = tokio::time::timeout(limit, prepared)
             .await
-            .map_err(|_| timed_out(&settings))??;
+            .map_err(|_| timed_out(&settings, &settings.place))?
+            .map_err(|error| translate(&error, Stage::Connect, &settings, &settings.place))?;
         Ok(Self {
             conn,
             server: Arc::new(server),
@@ -138,9 +138,14 @@ impl Session {
 
     /// Stops the running statement at the server, then ends the connection.
     pub(crate) async fn cancel(self) {
-        let Self { conn, settings, .. } = self;
+        let Self {
+            conn,
+            settings,
+            server,
+            ..
+        } = self;
         let id = conn.id();
-        match tokio::time::timeout(CANCEL_TIMEOUT, kill(&settings, id)).await {
+        match tokio::time::timeout(CANCEL_TIMEOUT, kill(&settings, &server, id)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::debug!(%error, "KILL QUERY failed; the connection is cut instead");
@@ -168,9 +173,18 @@ async fn close(conn: Conn) {
 }
 
 /// Stops what runs on another connection. The connection for it is not one of the pool's.
-async fn kill(settings: &Settings, id: u32) -> Result<(), ConnectorError> {
+async fn kill(settings: &Settings, server: &Server, id: u32) -> Result<(), ConnectorError> {
     let mut conn = connect(settings).await?;
-    let result = conn.query_drop(format!("KILL QUERY {id}")).await;
+    let result = async {
+        let reached = identify(&mut conn).await?;
+        if reached.identity != server.identity {
+            // The number would mean somebody else's connection there. Cutting ours is what is left.
+            tracing::debug!("another server answers at this address; the connection is cut instead");
+            return Ok(());
+        }
+        conn.query_drop(format!("KILL QUERY {id}")).await
+    }
+    .await;
     close(conn).await;
     match result {
         Ok(()) => Ok(()),
@@ -180,34 +194,74 @@ async fn kill(settings: &Settings, id: u32) -> Result<(), ConnectorError> {
     }
 }
 
+/// Connects with the login of this moment, and with the next one if the server refuses that.
 async fn connect(settings: &Settings) -> Result<Conn, ConnectorError> {
-    let tls = tls::options(settings)?;
-    let result = match Conn::new(opts(settings, tls.clone())?).await {
-        Err(error) if settings.sslmode == SslMode::Prefer && is_tls_failure(&error) => {
-            Conn::new(opts(settings, None)?).await
+    let attempt = settings.attempt().await?;
+    let error = match connect_as(settings, &attempt).await {
+        Ok(conn) => return Ok(conn),
+        Err(error) => error,
+    };
+    let (Some(provider), Some((target, login)), ConnectorError::Authentication { .. }) =
+        (&settings.options.login, &attempt.login, &error)
+    else {
+        return Err(error);
+    };
+    // The secret may have been rotated since it was read.
+    match provider.refused(target, login).await? {
+        Refusal::Final => Err(error),
+        Refusal::TryAgain => {
+            tracing::info!(
+                catalog = settings.catalog,
+                "the server refused the login; trying the new one"
+            );
+            let attempt = settings.attempt().await?;
+            connect_as(settings, &attempt).await
         }
-        Err(error) if settings.sslmode == SslMode::VerifyCa => {
+    }
+}
+
+async fn connect_as(settings: &Settings, attempt: &Attempt) -> Result<Conn, ConnectorError> {
+    let tls = tls::options(settings, attempt.sslmode)?;
+    let limit = settings.options.connect_timeout;
+    tokio::time::timeout(limit, connect_with_fallback(settings, attempt, tls))
+        .await
+        .map_err(|_| timed_out(settings, &attempt.place))?
+        .map_err(|error| translate(&error, Stage::Connect, settings, &attempt.place))
+}
+
+/// `prefer` means: TLS if it works, else without. `verify-ca` means: any name.
+async fn connect_with_fallback(
+    settings: &Settings,
+    attempt: &Attempt,
+    tls: Option<SslOpts>,
+) -> Result<Conn, Error> {
+    match Conn::new(opts(settings, attempt, tls.clone())).await {
+        Err(error) if attempt.sslmode == SslMode::Prefer && is_tls_failure(&error) => {
+            Conn::new(opts(settings, attempt, None)).await
+        }
+        Err(error) if attempt.sslmode == SslMode::VerifyCa => {
             match tls.zip(presented_name(&error)) {
                 // The chain was found good and the name another; by the name the certificate is for it is verified.
                 Some((tls, name)) => {
                     let tls = tls.with_danger_tls_hostname_override(Some(name));
-                    Conn::new(opts(settings, Some(tls))?).await
+                    Conn::new(opts(settings, attempt, Some(tls))).await
                 }
                 None => Err(error),
             }
         }
         result => result,
-    };
-    result.map_err(|error| translate(&error, Stage::Connect, settings, &settings.place))
+    }
 }
 
-fn opts(settings: &Settings, tls: Option<SslOpts>) -> Result<Opts, ConnectorError> {
+fn opts(settings: &Settings, attempt: &Attempt, tls: Option<SslOpts>) -> Opts {
+    // Without TLS the driver would send the password over the open network.
+    let clear_password = attempt.clear_password == ClearPassword::Allowed && tls.is_some();
     let builder = OptsBuilder::default()
-        .ip_or_hostname(settings.host.clone())
-        .tcp_port(settings.port)
-        .user(Some(settings.user.clone()))
-        .pass(settings.password()?)
-        .db_name(settings.database.clone())
+        .ip_or_hostname(attempt.host.clone())
+        .tcp_port(attempt.port)
+        .user(Some(attempt.user.clone()))
+        .pass(attempt.password.clone())
+        .db_name(attempt.database.clone())
         .prefer_socket(Some(false))
         .tcp_nodelay(true)
         .tcp_keepalive(Some(Duration::from_secs(60)))
@@ -215,8 +269,9 @@ fn opts(settings: &Settings, tls: Option<SslOpts>) -> Result<Opts, ConnectorErro
         .max_allowed_packet(Some(LARGEST_PACKET))
         .wait_timeout(Some(PATIENCE_SECONDS as usize))
         .connect_attribute("program_name", settings.options.application_name.clone())
+        .enable_cleartext_plugin(clear_password)
         .ssl_opts(tls);
-    Ok(Opts::from(builder))
+    Opts::from(builder)
 }
 
 /// The server has no TLS, or what it has cannot be used: `prefer` goes on without.
@@ -259,12 +314,11 @@ fn presented_name(error: &Error) -> Option<String> {
     })
 }
 
-fn timed_out(settings: &Settings) -> ConnectorError {
+fn timed_out(settings: &Settings, place: &str) -> ConnectorError {
     ConnectorError::Unreachable {
         catalog: settings.catalog.clone(),
         message: format!(
-            "{} did not answer within {} s",
-            settings.place,
+            "{place} did not answer within {} s",
             settings.options.connect_timeout.as_secs_f64()
         ),
         hint: "check host and port, and that the network lets the connection through".to_owned(),
@@ -272,8 +326,10 @@ fn timed_out(settings: &Settings) -> ConnectorError {
 }
 
 async fn identify(conn: &mut Conn) -> Result<Server, Error> {
-    let version_text: Option<String> = conn.query_first("SELECT VERSION()").await?;
-    let version_text = version_text.unwrap_or_default();
+    let answer: Option<(String, String)> = conn
+        .query_first("SELECT VERSION(), CONCAT_WS(' ', @@hostname, @@port, @@server_id)")
+        .await?;
+    let (version_text, identity) = answer.unwrap_or_default();
     Ok(Server {
         product: if version_text.contains("MariaDB") {
             Product::MariaDb
@@ -282,6 +338,7 @@ async fn identify(conn: &mut Conn) -> Result<Server, Error> {
         },
         version: version_numbers(&version_text),
         version_text,
+        identity,
     })
 }
 

@@ -17,7 +17,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mysql_async::Error;
 use owlet_connector::{ConnectorError, WorkRecorder};
@@ -26,9 +26,10 @@ use tokio::sync::Notify;
 
 use crate::catalog::text;
 use crate::failure::{Stage, is_connection_failure, translate};
-use crate::options::{Settings, SnapshotPolicy};
+use crate::options::SnapshotPolicy;
 use crate::plan::{SharedTable, SplitPayload, qualified};
-use crate::pool::{Lease, Pool};
+use crate::pool::{Lease, Pool, ServerId};
+use crate::settings::Settings;
 
 /// How long a snapshot is kept for splits that have not been opened while no split is being read.
 const GRACE: Duration = Duration::from_secs(60);
@@ -86,6 +87,24 @@ enum State {
     Open,
     /// Given up; rows read before came from it, so no other may replace it.
     Expired,
+}
+
+/// When the snapshots of a run were taken: after the first and before the second moment, which are equal when they are
+/// the same snapshot.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    after: SystemTime,
+    until: SystemTime,
+}
+
+impl Taken {
+    fn now() -> Self {
+        let now = SystemTime::now();
+        Self {
+            after: now,
+            until: now,
+        }
+    }
 }
 
 /// A split's part in a run; dropped when its stream is.
@@ -150,7 +169,7 @@ impl Ticket {
     /// A connection that sees the run's snapshot.
     pub(crate) async fn connection(
         &self,
-        pool: &Arc<Pool>,
+        (pool, server): (&Arc<Pool>, ServerId),
         settings: &Settings,
         table: &SharedTable,
     ) -> Result<RunLease, ConnectorError> {
@@ -189,7 +208,7 @@ impl Ticket {
                     });
                 }
                 State::NotYet => {
-                    if let Some(lease) = self.begin(pool, settings, table).await? {
+                    if let Some(lease) = self.begin((pool, server), settings, table).await? {
                         return Ok(self.lend(lease));
                     }
                 }
@@ -219,7 +238,7 @@ impl Ticket {
     /// Opens the run's connections; `None` when another split has just done so.
     async fn begin(
         &self,
-        pool: &Arc<Pool>,
+        (pool, server): (&Arc<Pool>, ServerId),
         settings: &Settings,
         table: &SharedTable,
     ) -> Result<Option<Lease>, ConnectorError> {
@@ -227,10 +246,10 @@ impl Ticket {
         if lock(&self.run.connections).state != State::NotYet {
             return Ok(None);
         }
-        let mut leases = first(pool, settings, table).await?;
+        let (mut leases, taken) = first((pool, server), settings, table).await?;
         while leases.len() < self.run.splits {
             // A place that is not free now is another scan's; a server that takes no more is asked for no more.
-            match pool.try_acquire().await {
+            match pool.try_acquire(server).await {
                 Ok(Some(lease)) => leases.push(lease),
                 Ok(None) => break,
                 Err(error) => {
@@ -239,7 +258,11 @@ impl Ticket {
                 }
             }
         }
-        let mut leases = agree(leases, settings, table).await?;
+        let (mut leases, taken) = agree(leases, taken, settings, table).await?;
+        if let Some(recorder) = self.run.recorder.upgrade() {
+            recorder.set_as_of(taken.after);
+            recorder.set_as_of(taken.until);
+        }
         let Some(own) = leases.pop() else {
             return Err(ConnectorError::Internal(
                 "a run without connections".to_owned(),
@@ -411,12 +434,14 @@ async fn end(mut lease: Lease) {
 
 /// A first connection that can read the table.
 async fn first(
-    pool: &Arc<Pool>,
+    (pool, server): (&Arc<Pool>, ServerId),
     settings: &Settings,
     table: &SharedTable,
-) -> Result<Vec<Lease>, ConnectorError> {
-    let mut lease = pool.acquire().await?;
+) -> Result<(Vec<Lease>, Taken), ConnectorError> {
+    let mut lease = pool.acquire(server).await?;
+    let mut taken = Taken::now();
     for tried in 1.. {
+        taken = Taken::now();
         match begin(&mut lease, table).await {
             Ok(()) => break,
             Err(error) => {
@@ -426,31 +451,34 @@ async fn first(
                     return Err(error);
                 }
                 drop(lease);
-                lease = pool.acquire_fresh().await?;
+                lease = pool.acquire_fresh(server).await?;
             }
         }
     }
-    Ok(vec![lease])
+    Ok((vec![lease], taken))
 }
 
 /// Takes a snapshot in each of the connections until they are the same; the first alone when that does not succeed.
 async fn agree(
     mut leases: Vec<Lease>,
+    mut taken: Taken,
     settings: &Settings,
     table: &SharedTable,
-) -> Result<Vec<Lease>, ConnectorError> {
+) -> Result<(Vec<Lease>, Taken), ConnectorError> {
     let object = qualified(&table.schema, &table.name);
     let fail = |error: Error| translate(&error, Stage::Prepare, settings, &object);
     for _ in 0..TRIES {
         if leases.len() == 1 {
             break;
         }
+        taken = Taken::now();
         let begun = leases.iter_mut().map(|lease| begin(lease, table));
         for begun in futures::future::join_all(begun).await {
             begun.map_err(fail)?;
         }
         if settings.options.snapshot == SnapshotPolicy::PerConnection {
-            return Ok(leases);
+            taken.until = SystemTime::now();
+            return Ok((leases, taken));
         }
         let mut marks = futures::future::join_all(leases.iter_mut().map(binary_log_mark)).await;
         if marks.iter().any(Option::is_none) {
@@ -458,7 +486,7 @@ async fn agree(
         }
         match marks.first() {
             Some(Some(mark)) if marks.iter().all(|other| other.as_ref() == Some(mark)) => {
-                return Ok(leases);
+                return Ok((leases, taken));
             }
             // No transaction was seen by some and not by others, but none of the proofs is to be had.
             Some(None) => break,
@@ -472,7 +500,7 @@ async fn agree(
     for lease in surplus {
         end(lease).await;
     }
-    Ok(leases)
+    Ok((leases, taken))
 }
 
 /// Begins a transaction with a snapshot, and keeps others from changing the table's definition.

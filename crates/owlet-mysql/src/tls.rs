@@ -5,16 +5,20 @@ use mysql_async::SslOpts;
 use owlet_connector::ConnectorError;
 use rustls::RootCertStore;
 
-use crate::options::{Settings, SslMode};
+use crate::options::SslMode;
+use crate::settings::Settings;
 
 /// The driver's TLS options; `None` for a connection without TLS. Reads the authorities' certificates.
-pub(crate) fn options(settings: &Settings) -> Result<Option<SslOpts>, ConnectorError> {
-    if settings.sslmode == SslMode::Disable {
+pub(crate) fn options(
+    settings: &Settings,
+    sslmode: SslMode,
+) -> Result<Option<SslOpts>, ConnectorError> {
+    if sslmode == SslMode::Disable {
         return Ok(None);
     }
     // The driver builds its configuration from the process's provider. Another one installed before serves, too.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    let check = match (settings.sslmode, &settings.ca_file) {
+    let check = match (sslmode, &settings.ca_file) {
         (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, None) => Check::Nothing,
         (SslMode::Require | SslMode::VerifyCa, _) => Check::Chain,
         (SslMode::VerifyFull, _) => Check::ChainAndName,

@@ -19,6 +19,11 @@ pub struct Server {
 impl Server {
     /// A server with these settings, e.g. `--max-connections=5`. Its user `owlet` may do everything.
     pub fn start(settings: &[&str]) -> Self {
+        Self::start_prepared(settings, "")
+    }
+
+    /// `prepare` is shell text that runs in the server's folder, as the server's user, before the start.
+    pub fn start_prepared(settings: &[&str], prepare: &str) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))
             .expect("permissions");
@@ -32,6 +37,9 @@ impl Server {
             "mariadb-install-db --no-defaults --datadir=$PWD/data --tmpdir=$PWD --auth-root-authentication-method=normal \
              --skip-test-db > install.log 2>&1",
         );
+        if !prepare.is_empty() {
+            run(folder.path(), prepare);
+        }
         let port = free_port();
         let guard = start_server(folder.path(), port, settings);
         let server = Self {
@@ -41,6 +49,43 @@ impl Server {
         };
         server.wait();
         server
+    }
+
+    /// A server that replicates all of another, which was started with a binary log.
+    pub fn replica(primary: &Self) -> Self {
+        let replica = Self::start(&["--server-id=2", "--read-only=1"]);
+        replica.execute(&format!(
+            "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={}, MASTER_USER='owlet', MASTER_PASSWORD='owlet', \
+             MASTER_USE_GTID=slave_pos; START SLAVE",
+            primary.port
+        ));
+        replica
+    }
+
+    /// Runs statements by the server's own client; the answer's first line.
+    pub fn execute(&self, sql: &str) -> String {
+        let output = Command::new("mariadb")
+            .args(["--no-defaults", "-h127.0.0.1", "-uowlet", "-powlet", "-N", "-B", "-e"])
+            .arg(sql)
+            .arg(format!("-P{}", self.port))
+            .output()
+            .expect("mariadb");
+        assert!(
+            output.status.success(),
+            "{sql}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until a query's answer is this.
+    pub fn until(&self, sql: &str, wanted: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.execute(sql) != wanted {
+            assert!(Instant::now() < deadline, "{sql} does not become {wanted}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     pub fn folder(&self) -> &Path {

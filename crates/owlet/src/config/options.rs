@@ -1,6 +1,8 @@
 //! Settings as the connectors' own options: secrets exposed, paths made absolute, defaults left to the connector.
 //! Must never build a connector.
 
+use std::path::PathBuf;
+
 use owlet_connector::ConnectorError;
 use owlet_dynamodb::DynamoDbOptions;
 use owlet_mysql::{MysqlOptions, SnapshotPolicy, TinyIntPolicy, ZeroDatePolicy};
@@ -20,6 +22,9 @@ use super::settings::{
 /// What RDS's secrets call the engines the PostgreSQL connector talks to.
 const POSTGRES_ENGINES: &[&str] = &["postgres", "aurora-postgresql", "postgresql"];
 
+/// The same for the MySQL connector.
+const MYSQL_ENGINES: &[&str] = &["mysql", "mariadb", "aurora-mysql", "aurora"];
+
 /// Options of a PostgreSQL catalog.
 pub fn postgres(
     config: &Config,
@@ -29,13 +34,8 @@ pub fn postgres(
     let url = settings.url.as_ref().map(Secret::expose);
     let mut options = PostgresOptions::new(url.unwrap_or_default());
     options.login = guest::login(catalog, &settings.aws(), POSTGRES_ENGINES)?;
-    if options.login.is_some() && (settings.password.is_some() || settings.password_file.is_some())
-    {
-        return Err(ConnectorError::Configuration {
-            catalog: catalog.to_owned(),
-            message: "a password is given beside auth = \"iam\" or secret".to_owned(),
-            hint: "remove one of them".to_owned(),
-        });
+    if options.login.is_some() {
+        refuse_password(catalog, &settings.password, &settings.password_file)?;
     }
     (options.gate, options.tables) = guest::manners(catalog, &settings.guest())?;
     options.replica_urls = settings
@@ -87,8 +87,24 @@ pub fn postgres(
 }
 
 /// Options of a MySQL catalog.
-pub fn mysql(config: &Config, settings: &MysqlSettings) -> MysqlOptions {
-    let mut options = MysqlOptions::new(settings.url.expose());
+pub fn mysql(
+    config: &Config,
+    catalog: &str,
+    settings: &MysqlSettings,
+) -> Result<MysqlOptions, ConnectorError> {
+    let url = settings.url.as_ref().map(Secret::expose);
+    let mut options = MysqlOptions::new(url.unwrap_or_default());
+    options.login = guest::login(catalog, &settings.aws(), MYSQL_ENGINES)?;
+    if options.login.is_some() {
+        refuse_password(catalog, &settings.password, &settings.password_file)?;
+    }
+    (options.gate, options.tables) = guest::manners(catalog, &settings.guest())?;
+    options.replica_urls = settings
+        .replica_urls
+        .iter()
+        .map(|url| url.expose().to_owned())
+        .collect();
+    options.max_replica_lag = settings.max_replica_lag.map(|period| period.0);
     options.password = exposed(&settings.password);
     options.password_file = settings
         .password_file
@@ -103,6 +119,10 @@ pub fn mysql(config: &Config, settings: &MysqlSettings) -> MysqlOptions {
     });
     options.ca_file = settings.ca_file.as_ref().map(|file| config.path(file));
     options.statement_timeout = settings.statement_timeout.map(|period| period.0);
+    set(
+        &mut options.lock_timeout,
+        settings.lock_timeout.map(|period| period.0),
+    );
     set(&mut options.max_connections, settings.max_connections);
     set(
         &mut options.application_name,
@@ -131,7 +151,23 @@ pub fn mysql(config: &Config, settings: &MysqlSettings) -> MysqlOptions {
         Snapshot::PerConnection => SnapshotPolicy::PerConnection,
     });
     set(&mut options.snapshot, snapshot);
-    options
+    Ok(options)
+}
+
+/// A password beside a login provider would never be used.
+fn refuse_password(
+    catalog: &str,
+    password: &Option<Secret>,
+    password_file: &Option<PathBuf>,
+) -> Result<(), ConnectorError> {
+    if password.is_none() && password_file.is_none() {
+        return Ok(());
+    }
+    Err(ConnectorError::Configuration {
+        catalog: catalog.to_owned(),
+        message: "a password is given beside auth = \"iam\" or secret".to_owned(),
+        hint: "remove one of them".to_owned(),
+    })
 }
 
 /// Options of an SQLite catalog.

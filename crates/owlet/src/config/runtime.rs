@@ -41,7 +41,7 @@ fn source(config: &Config, catalog: &Catalog) -> Result<Source, ConnectorError> 
         )?)),
         CatalogSettings::Mysql(settings) => Source::Sql(Arc::new(MysqlConnector::new(
             name,
-            options::mysql(config, settings),
+            options::mysql(config, name, settings)?,
         )?)),
         CatalogSettings::Sqlite(settings) => Source::Sql(Arc::new(SqliteConnector::new(
             name,

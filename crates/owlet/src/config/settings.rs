@@ -208,8 +208,50 @@ pub enum Infinity {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MysqlSettings {
-    /// Where and as whom: mysql://user:password@host:port/database, also with ?sslmode=… and sslrootcert=….
-    pub url: Secret,
+    /// Where and as whom: mysql://user:password@host:port/database, also with ?sslmode=… and sslrootcert=…. The
+    /// database is the schema of names without one. May be left out when secret names the host.
+    pub url: Option<Secret>,
+    /// How the password is come by: "iam" makes an RDS IAM token for each connection.
+    pub auth: Option<Auth>,
+    /// User, password and address from AWS: name or ARN of a Secrets Manager secret, or "ssm:/path" or the ARN of a
+    /// Systems Manager parameter. Read again when the server refuses what it says.
+    pub secret: Option<String>,
+    /// AWS region of token or secret; without it the ARN's or the RDS host name's, else the AWS configuration's.
+    pub region: Option<String>,
+    /// Profile of the AWS configuration files; without it AWS_PROFILE, else the default one.
+    pub profile: Option<String>,
+    /// Role to assume for token or secret, perhaps of another account.
+    pub role_arn: Option<String>,
+    /// External id that the role's trust policy demands.
+    pub external_id: Option<String>,
+    /// Access key; without it the AWS chain (environment, profile, single sign-on, container, instance).
+    pub access_key_id: Option<Secret>,
+    /// Secret of the access key.
+    pub secret_access_key: Option<Secret>,
+    /// Token of a temporary access key.
+    pub session_token: Option<Secret>,
+    /// Replaces the address of the AWS services asked for secret and role, for emulators and private endpoints.
+    pub aws_endpoint: Option<String>,
+    /// Replicas that queries go to, in turn, rather than to the server of url. What a URL leaves out is that of url.
+    #[serde(default)]
+    pub replica_urls: Vec<Secret>,
+    /// A replica further behind is not used, e.g. "10s"; without it any that answers is.
+    pub max_replica_lag: Option<Period>,
+    /// Always true: Owlet only reads.
+    pub read_only: Option<bool>,
+    /// Queries that run at once; more wait. Counted over the Owlet processes of this user on this machine.
+    pub max_concurrent_queries: Option<usize>,
+    /// Visible schemas ("sales") and tables ("sales.order*"); all without it.
+    #[serde(default)]
+    pub include: Vec<String>,
+    /// Hidden schemas and tables; wins over include.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// When queries may begin: cron expressions (minute hour day month weekday) of the allowed minutes, e.g.
+    /// "* 20-23,0-5 * * *"; always without it.
+    pub allow: Option<OneOrMore>,
+    /// Time zone of allow, e.g. "Europe/Berlin"; the machine's without it.
+    pub allow_time_zone: Option<String>,
     /// The password, where it is not part of the URL, e.g. "${file:/run/secrets/mysql}". Wins over password_file,
     /// the URL and MYSQL_PWD.
     pub password: Option<Secret>,
@@ -221,6 +263,8 @@ pub struct MysqlSettings {
     pub ca_file: Option<PathBuf>,
     /// The server stops statements that run longer, e.g. "5m"; without it the server's own limit holds.
     pub statement_timeout: Option<Period>,
+    /// Longest wait for a table that another session changes ("30s" without it); whole seconds.
+    pub lock_timeout: Option<Period>,
     /// Connections Owlet opens at most (8 without it).
     pub max_connections: Option<usize>,
     /// Name told to the server as program_name ("owlet" without it).
@@ -235,6 +279,36 @@ pub struct MysqlSettings {
     pub tinyint1: Option<TinyInt>,
     /// What the parts of a table read over several connections agree on: one snapshot without it.
     pub snapshot: Option<Snapshot>,
+}
+
+impl MysqlSettings {
+    /// How to log in through AWS.
+    pub fn aws(&self) -> AwsKeys<'_> {
+        AwsKeys {
+            auth: self.auth,
+            secret: self.secret.as_deref(),
+            region: self.region.as_deref(),
+            profile: self.profile.as_deref(),
+            role_arn: self.role_arn.as_deref(),
+            external_id: self.external_id.as_deref(),
+            access_key_id: self.access_key_id.as_ref(),
+            secret_access_key: self.secret_access_key.as_ref(),
+            session_token: self.session_token.as_ref(),
+            aws_endpoint: self.aws_endpoint.as_deref(),
+        }
+    }
+
+    /// The manners of a guest.
+    pub fn guest(&self) -> GuestKeys<'_> {
+        GuestKeys {
+            read_only: self.read_only,
+            max_concurrent_queries: self.max_concurrent_queries,
+            include: &self.include,
+            exclude: &self.exclude,
+            allow: self.allow.as_ref(),
+            allow_time_zone: self.allow_time_zone.as_deref(),
+        }
+    }
 }
 
 /// What becomes of zero and partial dates and of times that are no time of day.
