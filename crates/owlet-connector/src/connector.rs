@@ -30,6 +30,12 @@ pub trait Connector: Debug + Send + Sync {
     /// The `connector = "…"` word of the configuration, e.g. `postgres`.
     fn kind(&self) -> &'static str;
 
+    /// The schema that names without one belong to, where the configuration of the catalog decides that; `None` where
+    /// it is the same for all catalogs of the kind.
+    fn default_schema(&self) -> Option<&str> {
+        None
+    }
+
     /// Schema names in the source's own spelling.
     async fn schemas(&self) -> Result<Vec<String>>;
 

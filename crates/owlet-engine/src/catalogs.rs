@@ -16,7 +16,9 @@ use datafusion::logical_expr::{Expr, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use indexmap::IndexMap;
 use owlet_athena_sql::{FILE_CATALOG, FILE_SCHEMA, PASSTHROUGH_SCHEMA};
-use owlet_connector::{ColumnMetadata, ConnectorError, Expression, TableKind, TableMetadata};
+use owlet_connector::{
+    ColumnMetadata, Connector, ConnectorError, Expression, TableKind, TableMetadata,
+};
 use owlet_object::ObjectOptions;
 
 use crate::engine::Source;
@@ -26,13 +28,20 @@ use crate::passthrough::SourceQuery;
 /// Catalog of names that give neither catalog nor a schema the engine can place.
 pub const NO_CATALOG: &str = "owlet";
 
+/// The only schema of catalogs without schemas of their own.
+pub const USUAL_SCHEMA: &str = "default";
+
 /// The schema a connector's names without one belong to.
-pub fn default_schema(kind: &str) -> &'static str {
-    match kind {
+pub fn default_schema(connector: &dyn Connector) -> String {
+    if let Some(configured) = connector.default_schema() {
+        return configured.to_owned();
+    }
+    let usual = match connector.kind() {
         "postgres" => "public",
         "sqlite" => "main",
-        _ => "default",
-    }
+        _ => USUAL_SCHEMA,
+    };
+    usual.to_owned()
 }
 
 /// The catalogs of one query.
@@ -191,8 +200,8 @@ impl QuerySchema {
         if self.catalog.is_default
             && let Some(source) = self.catalog.sources.get(&self.name)
         {
-            let schema = default_schema(source.connector().kind());
-            return self.in_source(&self.name, source, schema, table).await;
+            let schema = default_schema(&*source.connector());
+            return self.in_source(&self.name, source, &schema, table).await;
         }
         if self.catalog.name == NO_CATALOG && self.name == information_schema::SCHEMA {
             return Err(DataFusionError::Plan(

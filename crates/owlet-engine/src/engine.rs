@@ -18,7 +18,7 @@ use owlet_connector::{Budget, Connector, TableMetadata, TableSummary};
 use owlet_object::ObjectConnector;
 use owlet_remote_sql::SqlConnector;
 
-use crate::catalogs::{NO_CATALOG, QueryCatalogs, default_schema};
+use crate::catalogs::{NO_CATALOG, QueryCatalogs, USUAL_SCHEMA, default_schema};
 use crate::error::{EngineError, Result};
 use crate::explain::Explanation;
 use crate::pushdown::PushdownPlanner;
@@ -209,7 +209,7 @@ impl Engine {
                 let in_default = default.iter().map(|catalog| full(catalog, &schema, &table));
                 let as_catalog = self
                     .source(&schema)
-                    .map(|source| full(&schema, default_schema(source.connector().kind()), &table));
+                    .map(|source| full(&schema, &default_schema(&*source.connector()), &table));
                 in_default.chain(as_catalog).collect()
             }
             TableReference::Full {
@@ -407,10 +407,10 @@ impl Engine {
         if let Some(schema) = &options.default_schema {
             return schema.clone();
         }
-        let kind = self
-            .source(catalog)
-            .map_or("", |source| source.connector().kind());
-        default_schema(kind).to_owned()
+        self.source(catalog).map_or_else(
+            || USUAL_SCHEMA.to_owned(),
+            |source| default_schema(&*source.connector()),
+        )
     }
 
     pub(crate) fn function_names(&self) -> Result<Vec<String>> {

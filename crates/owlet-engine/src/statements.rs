@@ -90,10 +90,7 @@ impl Engine {
             && let Some(name) = schema
             && let Some(source) = self.source(name)
         {
-            return Ok((
-                name.to_lowercase(),
-                default_schema(source.connector().kind()).to_owned(),
-            ));
+            return Ok((name.to_lowercase(), default_schema(&*source.connector())));
         }
         let catalog = self.catalog_or_default(catalog, options)?;
         let schema = match schema {

@@ -59,7 +59,7 @@ impl MysqlConnector {
             gate: Arc::new(Gate::new(catalog, gate)?),
             pool,
             cache: Arc::new(MetadataCache::new(settings.options.metadata_ttl)),
-            snapshots: Arc::new(Snapshots::default()),
+            snapshots: Arc::new(Snapshots::new(catalog, max_connections)),
             dialect: Arc::new(OnceCell::new()),
             settings,
         })
@@ -343,6 +343,11 @@ impl Connector for MysqlConnector {
 
     fn kind(&self) -> &'static str {
         "mysql"
+    }
+
+    /// The database of the URL.
+    fn default_schema(&self) -> Option<&str> {
+        self.settings.database()
     }
 
     async fn schemas(&self) -> Result<Vec<String>> {

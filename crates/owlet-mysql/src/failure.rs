@@ -325,6 +325,10 @@ fn from_driver(error: &Error, stage: Stage, settings: &Settings, object: &str) -
                 "the certificate is for another host name: connect by the name it was issued for, or choose \
                  sslmode = \"verify-ca\""
             }
+            other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                "the server's certificate is that of an authority (CA:TRUE), which no server may use for itself: issue \
+                 one for the server, or choose sslmode = \"require\" without ca_file to accept any certificate"
+            }
             _ => "check the server's certificate, or choose another sslmode",
         },
         (_, Some(_)) => "check the server's TLS settings, or choose another sslmode",

@@ -35,9 +35,7 @@ pub(crate) async fn check(pool: &Arc<Pool>, settings: &Settings, routes: &Routes
     for replica in 0..pool.replicas() {
         let (reason, fix) = match routes.condition(pool, replica).await {
             Condition::Good => continue,
-            Condition::Behind(reason) => {
-                (reason, "queries go to the other servers meanwhile")
-            }
+            Condition::Behind(reason) => (reason, "queries go to the other servers meanwhile"),
             Condition::Unusable(reason) => (reason, "check the address in replica_urls"),
         };
         // A replica that is not used is graver than what else may be said of a source that works.

@@ -5,6 +5,7 @@
 //! split over a pooled [`session`], [`decode`] turns its values into batches. This crate must never know the
 //! engine, other sources or a front door.
 
+mod agreement;
 mod cache;
 mod catalog;
 mod connector;

@@ -1,4 +1,4 @@
-//! From a split of a plan to a stream: the server of its query, the statement, what the work report says. Must never
+//! From a split of a plan to a stream: server and snapshot of its query, the statement, what the work report says. Must never
 //! plan.
 
 use std::sync::Arc;
@@ -36,10 +36,7 @@ impl MysqlConnector {
                 )));
             }
         };
-        let ticket = payload
-            .shared
-            .is_some()
-            .then(|| self.snapshots.join(&payload, split, &context.work));
+        let ticket = self.snapshots.join(&payload, split, &context);
         let schema = Arc::new(plan.schema.clone());
         let connector = self.clone();
         let (access, remote) = (plan.access.clone(), plan.remote.clone());
@@ -92,15 +89,14 @@ impl MysqlConnector {
                 ConnectorError::Internal(format!("a planned split cannot be rendered: {refusal}"))
             })?,
         };
-        let shared = ticket.zip(payload.shared);
         Ok(SplitQuery {
             sql: query.sql,
             schema,
             origins,
             object,
             server,
-            shared,
+            ticket,
+            shared: payload.shared,
         })
     }
 }
-

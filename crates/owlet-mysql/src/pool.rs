@@ -222,11 +222,6 @@ impl Lease {
             .ok_or_else(|| ConnectorError::Internal("a released connection was used".to_owned()))
     }
 
-    /// Which server it leads to.
-    pub(crate) fn server(&self) -> ServerId {
-        self.server
-    }
-
     /// From now on the server may be working: dropping the lease must cancel.
     pub(crate) fn statement_started(&mut self) {
         self.running = Running::Statement;

@@ -9,14 +9,15 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{BinaryProtocol, Error, QueryResult, Statement};
 use owlet_connector::{BatchStream, ConnectorError, ScanContext};
 
+use crate::agreement::Source;
 use crate::cache::MetadataCache;
 use crate::decode::{BatchDecoder, ColumnOrigin};
 use crate::failure::{
     CHANGED_CODE, Stage, is_connection_failure, is_stale_metadata, is_transient, translate,
 };
-use crate::settings::Settings;
 use crate::plan::SharedTable;
 use crate::pool::{Lease, Pool, ServerId};
+use crate::settings::Settings;
 use crate::snapshot::{RunLease, Ticket};
 
 /// A batch is handed over when its values reach this size, whatever its number of rows.
@@ -36,8 +37,10 @@ pub(crate) struct SplitQuery {
     pub(crate) object: String,
     /// Where its query reads.
     pub(crate) server: ServerId,
-    /// The run it belongs to and the table all of its splits share.
-    pub(crate) shared: Option<(Ticket, SharedTable)>,
+    /// Its part in a snapshot that others see too.
+    pub(crate) ticket: Option<Ticket>,
+    /// The table that all splits of its plan share.
+    pub(crate) shared: Option<SharedTable>,
 }
 
 /// The connector's parts a scan works with.
@@ -122,6 +125,26 @@ impl Connection {
         }
     }
 
+    fn park(&mut self) -> Result<(), ConnectorError> {
+        match self {
+            Self::Own(lease) => {
+                lease.park();
+                Ok(())
+            }
+            Self::Shared(lease) => lease.park(),
+        }
+    }
+
+    fn unpark(&mut self) -> Result<(), ConnectorError> {
+        match self {
+            Self::Own(lease) => {
+                lease.unpark();
+                Ok(())
+            }
+            Self::Shared(lease) => lease.unpark(),
+        }
+    }
+
     async fn cancel(self) {
         match self {
             Self::Own(lease) => lease.cancel().await,
@@ -181,12 +204,19 @@ impl Scan {
     async fn open_uncancelled(&self, tried: usize) -> Result<Reading, ConnectorError> {
         let pool = &self.parts.pool;
         let server = self.query.server;
-        let mut connection = match &self.query.shared {
-            Some((ticket, table)) => {
-                Connection::Shared(ticket
-                    .connection((pool, server), &self.parts.settings, table)
-                    .await?,)
-            }
+        let source = Source {
+            pool,
+            server,
+            settings: &self.parts.settings,
+            object: &self.query.object,
+            table: self
+                .query
+                .shared
+                .as_ref()
+                .map(|table| (table.schema.as_str(), table.name.as_str())),
+        };
+        let mut connection = match &self.query.ticket {
+            Some(ticket) => Connection::Shared(ticket.connection(source).await?),
             None if tried == 1 => Connection::Own(pool.acquire(server).await?),
             None => Connection::Own(pool.acquire_fresh(server).await?),
         };
@@ -212,7 +242,7 @@ impl Scan {
         let fail = |error: Error| self.translate(&error, Stage::Prepare);
         lease.statement_started();
         self.context.work.add_request();
-        if self.query.shared.is_none() {
+        if self.query.ticket.is_none() {
             // The statement's own snapshot is taken when it begins to read.
             self.context.work.set_as_of(SystemTime::now());
         }
@@ -243,7 +273,7 @@ impl Scan {
     /// Reads up to the next batch and keeps the statement for the one after, or ends it in good order.
     async fn proceed(&self, mut reading: Reading) -> Step {
         let started = Instant::now();
-        reading.connection.lease()?.unpark();
+        reading.connection.unpark()?;
         let cancellation = self.context.cancellation.clone();
         let filled = tokio::select! {
             biased;
@@ -279,7 +309,10 @@ impl Scan {
         };
         match filled {
             Filled::Batch => {
-                reading.connection.lease()?.park();
+                reading.connection.park()?;
+                if let Some(ticket) = &self.query.ticket {
+                    ticket.delivered();
+                }
                 Ok((batch, Progress::Reading(Box::new(reading))))
             }
             Filled::End => {
@@ -303,13 +336,13 @@ impl Scan {
             .close(statement)
             .await
             .map_err(|error| self.translate(&error, Stage::Read))?;
-        match (connection, &self.query.shared) {
+        match (connection, &self.query.ticket) {
             (Connection::Own(mut lease), _) => {
                 lease.statement_finished();
                 lease.release();
                 Ok(())
             }
-            (Connection::Shared(connection), Some((ticket, _))) => {
+            (Connection::Shared(connection), Some(ticket)) => {
                 ticket.finished(connection).await;
                 Ok(())
             }

@@ -12,14 +12,15 @@ use tokio::runtime::Handle;
 use crate::failure::{Stage, translate};
 use crate::options::SslMode;
 use crate::settings::{Attempt, ClearPassword, Settings};
-use crate::tls;
+use crate::tls::{self, Check};
 
 /// Longest time a cancel request may take; after that the connection is cut without one.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time a connection may take to say goodbye.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
-/// A connection used this recently is taken to work still.
-const FRESH: Duration = Duration::from_secs(1);
+/// A connection used this recently is taken to work still. Unlike a read, a catalog query is not tried twice, and the
+/// driver does not look at idle connections.
+const FRESH: Duration = Duration::from_millis(50);
 /// The server waits this long for a reader that does not read; its own default of a minute would cut off a query
 /// whose consumer is slow.
 const PATIENCE_SECONDS: u32 = 3_600;
@@ -179,7 +180,9 @@ async fn kill(settings: &Settings, server: &Server, id: u32) -> Result<(), Conne
         let reached = identify(&mut conn).await?;
         if reached.identity != server.identity {
             // The number would mean somebody else's connection there. Cutting ours is what is left.
-            tracing::debug!("another server answers at this address; the connection is cut instead");
+            tracing::debug!(
+                "another server answers at this address; the connection is cut instead"
+            );
             return Ok(());
         }
         conn.query_drop(format!("KILL QUERY {id}")).await
@@ -226,10 +229,34 @@ async fn connect_as(settings: &Settings, attempt: &Attempt) -> Result<Conn, Conn
     tokio::time::timeout(limit, connect_with_fallback(settings, attempt, tls))
         .await
         .map_err(|_| timed_out(settings, &attempt.place))?
-        .map_err(|error| translate(&error, Stage::Connect, settings, &attempt.place))
+        .map_err(|error| {
+            let error = translate(&error, Stage::Connect, settings, &attempt.place);
+            match attempt.sslmode {
+                SslMode::Disable => with_word_of_tls(error),
+                _ => error,
+            }
+        })
 }
 
-/// `prefer` means: TLS if it works, else without. `verify-ca` means: any name.
+/// MariaDB answers a connection without TLS, where it demands one, as if the password were wrong.
+fn with_word_of_tls(error: ConnectorError) -> ConnectorError {
+    match error {
+        ConnectorError::Authentication {
+            catalog,
+            message,
+            hint,
+        } => ConnectorError::Authentication {
+            catalog,
+            message,
+            hint: format!(
+                "{hint}; or the server demands TLS: choose sslmode = \"verify-full\" or \"require\""
+            ),
+        },
+        other => other,
+    }
+}
+
+/// `prefer` means: TLS if it works, else without. A check of the chain alone means: any name.
 async fn connect_with_fallback(
     settings: &Settings,
     attempt: &Attempt,
@@ -239,7 +266,7 @@ async fn connect_with_fallback(
         Err(error) if attempt.sslmode == SslMode::Prefer && is_tls_failure(&error) => {
             Conn::new(opts(settings, attempt, None)).await
         }
-        Err(error) if attempt.sslmode == SslMode::VerifyCa => {
+        Err(error) if tls::check(settings, attempt.sslmode) == Check::Chain => {
             match tls.zip(presented_name(&error)) {
                 // The chain was found good and the name another; by the name the certificate is for it is verified.
                 Some((tls, name)) => {
@@ -258,6 +285,7 @@ fn opts(settings: &Settings, attempt: &Attempt, tls: Option<SslOpts>) -> Opts {
     let clear_password = attempt.clear_password == ClearPassword::Allowed && tls.is_some();
     let builder = OptsBuilder::default()
         .ip_or_hostname(attempt.host.clone())
+        .resolved_ips(attempt.hostaddr.map(|address| vec![address]))
         .tcp_port(attempt.port)
         .user(Some(attempt.user.clone()))
         .pass(attempt.password.clone())

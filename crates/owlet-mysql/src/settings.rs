@@ -35,6 +35,8 @@ pub(crate) struct Settings {
 #[derive(Clone, Default)]
 struct Address {
     host: Option<String>,
+    /// Where the host is reached instead of where its name leads, e.g. through a tunnel.
+    hostaddr: Option<IpAddr>,
     port: Option<u16>,
     user: Option<String>,
     password: Option<String>,
@@ -45,6 +47,7 @@ struct Address {
 #[derive(Clone)]
 pub(crate) struct Attempt {
     pub(crate) host: String,
+    pub(crate) hostaddr: Option<IpAddr>,
     pub(crate) port: u16,
     pub(crate) user: String,
     pub(crate) password: Option<String>,
@@ -235,6 +238,7 @@ impl Settings {
         Ok(Attempt {
             port: address.port.unwrap_or(DEFAULT_PORT),
             host,
+            hostaddr: address.hostaddr,
             user,
             password: address.password,
             database: address.database,
@@ -288,6 +292,7 @@ impl Address {
         };
         Self {
             host,
+            hostaddr: self.hostaddr,
             port,
             user: login.user.clone().or_else(|| self.user.clone()),
             password: login.password.clone().or_else(|| self.password.clone()),
@@ -326,21 +331,29 @@ impl ParsedUrl {
             return Err("url does not begin with mysql://".to_owned());
         }
         let named = |text: String| Some(text).filter(|text| !text.is_empty());
-        let host = url
-            .host_str()
-            .map(|host| host.trim_start_matches('[').trim_end_matches(']').to_owned());
+        let host = url.host_str().map(|host| {
+            host.trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned()
+        });
         let mut sslmode = None;
         let mut sslrootcert = None;
+        let mut hostaddr = None;
         for (key, value) in url.query_pairs() {
             match key.as_ref() {
                 "sslmode" | "ssl-mode" => sslmode = Some(value.into_owned()),
                 "sslrootcert" | "ssl-ca" => sslrootcert = Some(PathBuf::from(value.into_owned())),
+                "hostaddr" => {
+                    let address = value.parse();
+                    hostaddr = Some(address.map_err(|_| "hostaddr is no IP address".to_owned())?);
+                }
                 other => return Err(format!("url has the parameter {other}, which is not known")),
             }
         }
         Ok(Self {
             address: Address {
                 host: host.and_then(named),
+                hostaddr,
                 port: url.port(),
                 user: named(percent_decoded(url.username())),
                 password: url.password().map(percent_decoded),
@@ -485,12 +498,18 @@ pub(crate) mod tests {
         let servers = servers(options.clone());
         let one = servers[1].attempt().await.expect("an attempt");
         assert_eq!(one.place, "one:3307");
-        assert_eq!((one.user.as_str(), one.password.as_deref()), ("u", Some("p")));
+        assert_eq!(
+            (one.user.as_str(), one.password.as_deref()),
+            ("u", Some("p"))
+        );
         assert_eq!(one.database.as_deref(), Some("shop"));
         assert_eq!(one.sslmode, SslMode::Require);
         let two = servers[2].attempt().await.expect("an attempt");
         assert_eq!(two.place, "two:3306");
-        assert_eq!((two.user.as_str(), two.password.as_deref()), ("v", Some("q")));
+        assert_eq!(
+            (two.user.as_str(), two.password.as_deref()),
+            ("v", Some("q"))
+        );
         assert_eq!(two.database.as_deref(), Some("other"));
         assert_eq!(two.sslmode, SslMode::VerifyFull);
         options.replica_urls = vec!["postgres://x".to_owned()];
@@ -511,6 +530,10 @@ pub(crate) mod tests {
         assert_eq!(
             mode("mysql://u@localhost/x?sslmode=verify-ca"),
             SslMode::VerifyCa
+        );
+        assert_eq!(
+            mode("mysql://u@db.example.com/x?hostaddr=127.0.0.1"),
+            SslMode::VerifyFull
         );
         assert_eq!(
             mode("mysql://u@h/x?ssl-mode=VERIFY_IDENTITY"),

@@ -1,64 +1,63 @@
-//! One snapshot for all splits of a scan: the connections that see it, and until when. Must never know how rows
-//! are read.
+//! Who reads in which snapshot: the splits of a scan always in the same one, all scans of a query in the same one where
+//! that can be had. Must never know how rows are read, or how equal snapshots are proved.
 //!
 //! The plan is plain data, so splits meet here when they are opened: a *run* is one plan read for one query (one work
-//! recorder). The first split that needs rows opens the run's connections, all at once, because neither MySQL nor
-//! MariaDB lets a later transaction join the snapshot of an earlier one. Each begins a transaction with a snapshot of
-//! its own; then they prove that these are the same:
+//! recorder). Its connections are those of a *view*: opened all at once by the first split that needs rows, because no
+//! connection can join a snapshot later ([`crate::agreement`]). A connection stays in its transaction and serves one
+//! split after another until the view is closed: a view of one scan when the run is over, a view of a query when the
+//! query is.
 //!
-//! * MariaDB with a binary log tells each snapshot's position in it; equal positions mean that nothing was committed
-//!   in between.
-//! * Otherwise InnoDB's status tells the bounds of each transaction's read view; equal bounds with no transaction
-//!   active between them see the same rows (needs the `PROCESS` privilege).
-//!
-//! Without a proof after some tries, only the first connection is kept, and reads one split after another: fewer
-//! readers, never another answer. No lock is taken but the metadata lock every `SELECT` takes. A connection stays in
-//! its transaction and serves one split after another until the run is over.
+//! A scan that has not begun may leave the view of its query for one of its own: when the view's connections are gone,
+//! or are held by readers that do not read (who may be waiting for this very scan). The work report then shows
+//! different times. A query that waits never holds a connection that another one waits for: a view takes what is free
+//! beyond its first connection, and views of queries leave half of the connections to others.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use mysql_async::Error;
-use owlet_connector::{ConnectorError, WorkRecorder};
-use owlet_remote_sql::mysql::Product;
+use owlet_connector::{ConnectorError, QueryWork, ScanContext, WorkRecorder};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
-use crate::catalog::text;
-use crate::failure::{Stage, is_connection_failure, translate};
-use crate::options::SnapshotPolicy;
-use crate::plan::{SharedTable, SplitPayload, qualified};
-use crate::pool::{Lease, Pool, ServerId};
-use crate::settings::Settings;
+use crate::agreement::{self, Source, Taken, end};
+use crate::plan::SplitPayload;
+use crate::pool::Lease;
 
 /// How long a snapshot is kept for splits that have not been opened while no split is being read.
 const GRACE: Duration = Duration::from_secs(60);
-/// How often snapshots are taken again because they turned out to be different, or the connection dead.
-const TRIES: usize = 3;
+/// How long a scan waits for a connection of its query's view whose readers do not read.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long all connections may stand still (held by readers that do not read) before a waiter gives up.
 const LONGEST_STANDSTILL: Duration = Duration::from_secs(30);
 /// How often a run without readers is looked at.
 const TICK: Duration = Duration::from_millis(500);
 
-/// All runs of one connector.
-#[derive(Debug, Default)]
+/// All runs of one connector, and the views of its queries.
+#[derive(Debug)]
 pub(crate) struct Snapshots {
+    catalog: String,
+    connections: usize,
     runs: Mutex<HashMap<RunKey, Arc<Run>>>,
+    queries: Mutex<HashMap<usize, QueryView>>,
 }
 
 /// Plan and address of the query's recorder. The run keeps a weak reference, so the address is not reused.
 type RunKey = (u64, usize);
+
+/// The weak reference keeps the address from being used again.
+#[derive(Debug)]
+struct QueryView {
+    query: Weak<QueryWork>,
+    view: Arc<View>,
+}
 
 #[derive(Debug)]
 struct Run {
     splits: usize,
     recorder: Weak<WorkRecorder>,
     progress: Mutex<Progress>,
-    /// Held while the first connection is made.
-    beginning: tokio::sync::Mutex<()>,
-    connections: Mutex<Connections>,
-    /// A connection came back or is gone.
-    changed: Notify,
+    place: Mutex<Place>,
 }
 
 #[derive(Debug, Default)]
@@ -71,40 +70,54 @@ struct Progress {
     abandoned: bool,
 }
 
+/// Where a run reads.
+#[derive(Debug)]
+struct Place {
+    view: Arc<View>,
+    /// Connections of the view that the run's splits have.
+    lent: usize,
+    /// Rows have been handed over: all others must come from the same snapshot.
+    delivered: bool,
+}
+
+/// Connections in one snapshot.
+#[derive(Debug)]
+struct View {
+    scope: Scope,
+    /// Held while the connections are opened.
+    opening: tokio::sync::Mutex<()>,
+    connections: Mutex<Connections>,
+    /// A connection came back or is gone.
+    changed: Notify,
+}
+
+/// Whose view it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Scan,
+    Query,
+}
+
 #[derive(Debug)]
 struct Connections {
     state: State,
-    /// Not reading at the moment.
+    /// Not lent at the moment.
     idle: Vec<Lease>,
-    /// Reading or idle.
+    /// Lent or idle.
     alive: usize,
+    /// Lent to somebody who reads.
+    reading: usize,
+    /// Scans of the query that need no more rows.
+    done: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum State {
     NotYet,
     /// The connections are there; others cannot join.
-    Open,
+    Open(Taken),
     /// Given up; rows read before came from it, so no other may replace it.
     Expired,
-}
-
-/// When the snapshots of a run were taken: after the first and before the second moment, which are equal when they are
-/// the same snapshot.
-#[derive(Debug, Clone, Copy)]
-struct Taken {
-    after: SystemTime,
-    until: SystemTime,
-}
-
-impl Taken {
-    fn now() -> Self {
-        let now = SystemTime::now();
-        Self {
-            after: now,
-            until: now,
-        }
-    }
 }
 
 /// A split's part in a run; dropped when its stream is.
@@ -114,6 +127,8 @@ pub(crate) struct Ticket {
     key: RunKey,
     run: Arc<Run>,
     split: usize,
+    query: Weak<QueryWork>,
+    cancellation: CancellationToken,
 }
 
 /// A connection in the run's snapshot, lent to one split. Dropped before its split is finished, it is cancelled.
@@ -121,170 +136,203 @@ pub(crate) struct Ticket {
 pub(crate) struct RunLease {
     lease: Option<Lease>,
     run: Arc<Run>,
+    view: Arc<View>,
+    reads: bool,
+}
+
+/// What a run finds in its view.
+enum Found {
+    Connection(RunLease),
+    /// The run reads elsewhere by now.
+    Moved,
+    /// No connection is idle.
+    Nothing {
+        state: State,
+        alive: usize,
+        reading: usize,
+    },
 }
 
 impl Snapshots {
-    /// Joins the run of this plan and query, or begins it.
+    /// For the catalog of this name, with at most so many connections.
+    pub(crate) fn new(catalog: &str, connections: usize) -> Self {
+        Self {
+            catalog: catalog.to_owned(),
+            connections,
+            runs: Mutex::default(),
+            queries: Mutex::default(),
+        }
+    }
+
+    /// Joins the run of this plan and query, or begins it; `None` for a scan that is one statement, and alone in its
+    /// query: it has one snapshot anyway.
     pub(crate) fn join(
         self: &Arc<Self>,
         payload: &SplitPayload,
         split: usize,
-        work: &Arc<WorkRecorder>,
-    ) -> Ticket {
-        let key = (payload.plan, Arc::as_ptr(work) as usize);
+        context: &ScanContext,
+    ) -> Option<Ticket> {
+        let query = context.work.query();
+        let scope = if self.connections > 1 && query.scans_of(&self.catalog) > 1 {
+            Scope::Query
+        } else {
+            Scope::Scan
+        };
+        if scope == Scope::Scan && payload.shared.is_none() {
+            return None;
+        }
+        let key = (payload.plan, Arc::as_ptr(&context.work) as usize);
         let mut runs = lock(&self.runs);
         runs.retain(|_, run| run.recorder.strong_count() > 0 || lock(&run.progress).readers > 0);
         let run = runs.entry(key).or_insert_with(|| {
+            let view = match scope {
+                Scope::Scan => Arc::new(View::new(Scope::Scan)),
+                Scope::Query => self.view_of(query),
+            };
             Arc::new(Run {
                 splits: payload.splits,
-                recorder: Arc::downgrade(work),
+                recorder: Arc::downgrade(&context.work),
                 progress: Mutex::new(Progress::default()),
-                beginning: tokio::sync::Mutex::new(()),
-                connections: Mutex::new(Connections {
-                    state: State::NotYet,
-                    idle: Vec::new(),
-                    alive: 0,
+                place: Mutex::new(Place {
+                    view,
+                    lent: 0,
+                    delivered: false,
                 }),
-                changed: Notify::new(),
             })
         });
         lock(&run.progress).readers += 1;
-        Ticket {
+        Some(Ticket {
             snapshots: Arc::clone(self),
             key,
             run: Arc::clone(run),
             split,
-        }
+            query: Arc::downgrade(query),
+            cancellation: context.cancellation.clone(),
+        })
+    }
+
+    fn view_of(&self, query: &Arc<QueryWork>) -> Arc<View> {
+        let mut queries = lock(&self.queries);
+        queries.retain(|_, entry| entry.query.strong_count() > 0);
+        let entry = queries
+            .entry(Arc::as_ptr(query) as usize)
+            .or_insert_with(|| QueryView {
+                query: Arc::downgrade(query),
+                view: Arc::new(View::new(Scope::Query)),
+            });
+        Arc::clone(&entry.view)
     }
 
     fn forget(&self, key: &RunKey) {
         let run = lock(&self.runs).remove(key);
         if let Some(run) = run {
-            run.close();
+            let view = run.view();
+            if view.scope == Scope::Scan {
+                view.close();
+            }
         }
     }
 }
 
 impl Ticket {
     /// A connection that sees the run's snapshot.
-    pub(crate) async fn connection(
-        &self,
-        (pool, server): (&Arc<Pool>, ServerId),
-        settings: &Settings,
-        table: &SharedTable,
-    ) -> Result<RunLease, ConnectorError> {
-        let object = qualified(&table.schema, &table.name);
+    pub(crate) async fn connection(&self, source: Source<'_>) -> Result<RunLease, ConnectorError> {
         let mut standstill = Duration::ZERO;
         loop {
-            let changed = self.run.changed.notified();
+            let view = self.run.view();
+            let changed = view.changed.notified();
             tokio::pin!(changed);
             // From here on no change is missed.
             changed.as_mut().enable();
-            let state = {
-                let mut connections = lock(&self.run.connections);
-                if let Some(lease) = connections.take_idle() {
-                    return Ok(self.lend(lease));
-                }
-                match connections.state {
-                    State::Open if connections.alive == 0 => {
-                        return Err(ConnectorError::ConnectionLost {
-                            catalog: settings.catalog.clone(),
-                            object,
-                            message: "the connections that saw the snapshot of all parts are gone"
-                                .to_owned(),
-                        });
-                    }
-                    state => state,
-                }
+            let (state, alive, reading) = match self.run.take(&view) {
+                Found::Connection(lease) => return Ok(lease),
+                Found::Moved => continue,
+                Found::Nothing {
+                    state,
+                    alive,
+                    reading,
+                } => (state, alive, reading),
             };
-            match state {
-                State::Expired => {
-                    return Err(ConnectorError::Timeout {
-                        catalog: settings.catalog.clone(),
-                        message: format!(
-                            "the snapshot for reading {object} was given up before all parts were read"
-                        ),
-                        hint: "run the query again".to_owned(),
-                    });
-                }
+            let is_gone = match state {
                 State::NotYet => {
-                    if let Some(lease) = self.begin((pool, server), settings, table).await? {
-                        return Ok(self.lend(lease));
-                    }
+                    self.open(&view, source).await?;
+                    continue;
                 }
-                State::Open => {
-                    if tokio::time::timeout(TICK, changed).await.is_ok() || !pool.stands_still() {
-                        standstill = Duration::ZERO;
-                    } else {
-                        standstill += TICK;
-                    }
-                    if standstill >= LONGEST_STANDSTILL {
-                        return Err(ConnectorError::Timeout {
-                            catalog: settings.catalog.clone(),
-                            message: format!(
-                                "a part of {object} waits for a connection in the snapshot of the other parts, whose \
-                                 rows nobody reads"
-                            ),
-                            hint: "set snapshot = \"per-connection\", or read the table without other queries' slow \
-                                   readers"
-                                .to_owned(),
-                        });
-                    }
+                State::Open(_) => alive == 0,
+                State::Expired => true,
+            };
+            if is_gone {
+                if self.run.leave(&view) {
+                    continue;
                 }
+                return Err(gone(state, source));
+            }
+            let came = tokio::time::timeout(TICK, changed).await.is_ok();
+            if came || reading > 0 {
+                standstill = Duration::ZERO;
+                continue;
+            }
+            standstill += TICK;
+            let lost_patience = view.scope == Scope::Query && standstill >= PATIENCE;
+            if lost_patience && self.run.leave(&view) {
+                tracing::debug!(
+                    object = source.object,
+                    "a scan takes a snapshot of its own: the readers of its query's do not read"
+                );
+                standstill = Duration::ZERO;
+            } else if standstill >= LONGEST_STANDSTILL && source.pool.stands_still() {
+                return Err(nobody_reads(source));
             }
         }
     }
 
-    /// Opens the run's connections; `None` when another split has just done so.
-    async fn begin(
-        &self,
-        (pool, server): (&Arc<Pool>, ServerId),
-        settings: &Settings,
-        table: &SharedTable,
-    ) -> Result<Option<Lease>, ConnectorError> {
-        let _beginning = self.run.beginning.lock().await;
-        if lock(&self.run.connections).state != State::NotYet {
-            return Ok(None);
+    /// Opens the view's connections, unless another split has just done so.
+    async fn open(&self, view: &Arc<View>, source: Source<'_>) -> Result<(), ConnectorError> {
+        let _opening = view.opening.lock().await;
+        if !matches!(lock(&view.connections).state, State::NotYet) {
+            return Ok(());
         }
-        let (mut leases, taken) = first((pool, server), settings, table).await?;
-        while leases.len() < self.run.splits {
-            // A place that is not free now is another scan's; a server that takes no more is asked for no more.
-            match pool.try_acquire(server).await {
-                Ok(Some(lease)) => leases.push(lease),
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "fewer connections for this snapshot");
-                    break;
-                }
-            }
-        }
-        let (mut leases, taken) = agree(leases, taken, settings, table).await?;
-        if let Some(recorder) = self.run.recorder.upgrade() {
-            recorder.set_as_of(taken.after);
-            recorder.set_as_of(taken.until);
-        }
-        let Some(own) = leases.pop() else {
-            return Err(ConnectorError::Internal(
-                "a run without connections".to_owned(),
-            ));
+        let scans = self
+            .query
+            .upgrade()
+            .map_or(1, |query| query.scans_of(&self.snapshots.catalog));
+        let wanted = match view.scope {
+            Scope::Scan => self.run.splits,
+            Scope::Query => (self.run.splits + scans.saturating_sub(1))
+                .min((self.snapshots.connections / 2).max(1)),
         };
-        let mut connections = lock(&self.run.connections);
-        connections.state = State::Open;
-        connections.alive = leases.len() + 1;
-        for mut lease in leases {
-            lease.park();
-            connections.idle.push(lease);
+        let (leases, taken) = agreement::open(source, wanted).await?;
+        let surplus = {
+            let mut connections = lock(&view.connections);
+            if let State::Expired = connections.state {
+                leases
+            } else {
+                connections.state = State::Open(taken);
+                connections.alive = leases.len();
+                for mut lease in leases {
+                    lease.park();
+                    connections.idle.push(lease);
+                }
+                Vec::new()
+            }
+        };
+        for lease in surplus {
+            end(lease).await;
         }
-        drop(connections);
-        self.run.changed.notify_waiters();
-        Ok(Some(own))
+        view.changed.notify_waiters();
+        if view.scope == Scope::Query {
+            tokio::spawn(keep(
+                Arc::clone(view),
+                self.query.clone(),
+                self.cancellation.clone(),
+            ));
+        }
+        Ok(())
     }
 
-    fn lend(&self, lease: Lease) -> RunLease {
-        RunLease {
-            lease: Some(lease),
-            run: Arc::clone(&self.run),
-        }
+    /// Rows of the split were handed over.
+    pub(crate) fn delivered(&self) {
+        lock(&self.run.place).delivered = true;
     }
 
     /// The split was read to its end: its connection serves the next, or is surplus.
@@ -297,21 +345,51 @@ impl Ticket {
         let Some(mut lease) = connection.lease.take() else {
             return;
         };
+        self.delivered();
         lease.statement_finished();
         let surplus = {
-            let mut connections = lock(&self.run.connections);
-            if connections.alive > unfinished {
-                connections.alive -= 1;
-                Some(lease)
-            } else {
+            lock(&connection.run.place).lent -= 1;
+            let mut connections = lock(&connection.view.connections);
+            if connection.reads {
+                connections.reading -= 1;
+            }
+            let is_needed = match connection.view.scope {
+                Scope::Scan => connections.alive <= unfinished,
+                Scope::Query => matches!(connections.state, State::Open(_)),
+            };
+            if is_needed {
                 lease.park();
                 connections.idle.push(lease);
                 None
+            } else {
+                connections.alive -= 1;
+                Some(lease)
             }
         };
-        self.run.changed.notify_waiters();
-        if let Some(lease) = surplus {
+        connection.view.changed.notify_waiters();
+        if let Some(mut lease) = surplus {
+            lease.unpark();
             end(lease).await;
+        }
+    }
+
+    /// All scans of the query have their rows: its view is not needed until the query ends.
+    fn scan_is_done(&self) {
+        let view = self.run.view();
+        if view.scope == Scope::Scan {
+            return;
+        }
+        let scans = self
+            .query
+            .upgrade()
+            .map_or(0, |query| query.scans_of(&self.snapshots.catalog));
+        let is_over = {
+            let mut connections = lock(&view.connections);
+            connections.done += 1;
+            connections.done >= scans
+        };
+        if is_over {
+            view.close();
         }
     }
 }
@@ -329,7 +407,11 @@ impl Drop for Ticket {
         let is_over = progress.abandoned || progress.finished.len() == self.run.splits;
         drop(progress);
         if is_over {
+            self.scan_is_done();
             self.snapshots.forget(&self.key);
+            return;
+        }
+        if self.run.view().scope == Scope::Query {
             return;
         }
         // Some splits were not opened yet. Their reader may come, or the query has rows enough.
@@ -350,6 +432,26 @@ impl RunLease {
             .ok_or_else(|| ConnectorError::Internal("a returned connection was used".to_owned()))
     }
 
+    /// The reader has rows and has not asked for more.
+    pub(crate) fn park(&mut self) -> Result<(), ConnectorError> {
+        self.lease()?.park();
+        if self.reads {
+            self.reads = false;
+            lock(&self.view.connections).reading -= 1;
+        }
+        Ok(())
+    }
+
+    /// The reader asked for more.
+    pub(crate) fn unpark(&mut self) -> Result<(), ConnectorError> {
+        self.lease()?.unpark();
+        if !self.reads {
+            self.reads = true;
+            lock(&self.view.connections).reading += 1;
+        }
+        Ok(())
+    }
+
     /// Cancels the running statement and waits until the request is sent.
     pub(crate) async fn cancel(mut self) {
         if let Some(lease) = self.lease.take() {
@@ -359,8 +461,15 @@ impl RunLease {
     }
 
     fn lost(&self) {
-        lock(&self.run.connections).alive -= 1;
-        self.run.changed.notify_waiters();
+        lock(&self.run.place).lent -= 1;
+        {
+            let mut connections = lock(&self.view.connections);
+            connections.alive -= 1;
+            if self.reads {
+                connections.reading -= 1;
+            }
+        }
+        self.view.changed.notify_waiters();
     }
 }
 
@@ -385,14 +494,31 @@ impl Connections {
     }
 }
 
-impl Run {
-    /// Ends the transactions of idle connections.
+impl View {
+    fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            opening: tokio::sync::Mutex::new(()),
+            connections: Mutex::new(Connections {
+                state: State::NotYet,
+                idle: Vec::new(),
+                alive: 0,
+                reading: 0,
+                done: 0,
+            }),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Ends the transactions of idle connections; lent ones follow when they come back.
     fn close(&self) {
         let idle: Vec<Lease> = {
             let mut connections = lock(&self.connections);
+            connections.state = State::Expired;
             connections.alive -= connections.idle.len();
             connections.idle.drain(..).collect()
         };
+        self.changed.notify_waiters();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 for lease in idle {
@@ -403,7 +529,102 @@ impl Run {
     }
 }
 
-/// Gives the snapshot up once the query is over, or nobody came for a while.
+impl Run {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&lock(&self.place).view)
+    }
+
+    /// An idle connection of the view, which must still be the run's.
+    fn take(self: &Arc<Self>, view: &Arc<View>) -> Found {
+        let mut place = lock(&self.place);
+        if !Arc::ptr_eq(&place.view, view) {
+            return Found::Moved;
+        }
+        let mut connections = lock(&view.connections);
+        let Some(lease) = connections.take_idle() else {
+            return Found::Nothing {
+                state: connections.state,
+                alive: connections.alive,
+                reading: connections.reading,
+            };
+        };
+        place.lent += 1;
+        connections.reading += 1;
+        if let (State::Open(taken), Some(recorder)) = (connections.state, self.recorder.upgrade()) {
+            recorder.set_as_of(taken.after);
+            recorder.set_as_of(taken.until);
+        }
+        Found::Connection(RunLease {
+            lease: Some(lease),
+            run: Arc::clone(self),
+            view: Arc::clone(view),
+            reads: true,
+        })
+    }
+
+    /// Gives a view up for one of the run's own; false when rows have come from it, or are about to.
+    fn leave(&self, view: &Arc<View>) -> bool {
+        let mut place = lock(&self.place);
+        if !Arc::ptr_eq(&place.view, view) {
+            return true;
+        }
+        if place.delivered || place.lent > 0 {
+            return false;
+        }
+        place.view = Arc::new(View::new(Scope::Scan));
+        // Nobody is told: those who wait look again every tick.
+        true
+    }
+}
+
+/// The error of a run that can neither go on in its view nor leave it.
+fn gone(state: State, source: Source<'_>) -> ConnectorError {
+    let catalog = source.settings.catalog.clone();
+    match state {
+        State::Expired => ConnectorError::Timeout {
+            catalog,
+            message: format!(
+                "the snapshot for reading {} was given up before all parts were read",
+                source.object
+            ),
+            hint: "run the query again".to_owned(),
+        },
+        State::NotYet | State::Open(_) => ConnectorError::ConnectionLost {
+            catalog,
+            object: source.object.to_owned(),
+            message: "the connections that saw the snapshot of all parts are gone".to_owned(),
+        },
+    }
+}
+
+fn nobody_reads(source: Source<'_>) -> ConnectorError {
+    ConnectorError::Timeout {
+        catalog: source.settings.catalog.clone(),
+        message: format!(
+            "a part of {} waits for a connection in the snapshot of the other parts, whose rows nobody reads",
+            source.object
+        ),
+        hint: "set snapshot = \"per-connection\", or read the table without other queries' slow readers"
+            .to_owned(),
+    }
+}
+
+/// Keeps a query's view until the query is over.
+async fn keep(view: Arc<View>, query: Weak<QueryWork>, cancellation: CancellationToken) {
+    let forgotten = async {
+        while query.strong_count() > 0 {
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    // The engine cancels the token when the query ends, in whatever way.
+    tokio::select! {
+        () = cancellation.cancelled() => {}
+        () = forgotten => {}
+    }
+    view.close();
+}
+
+/// Gives a scan's view up once the query is over, or nobody came for a while.
 async fn watch(snapshots: Arc<Snapshots>, key: RunKey, run: Arc<Run>) {
     let mut waited = Duration::ZERO;
     while waited < GRACE {
@@ -417,197 +638,9 @@ async fn watch(snapshots: Arc<Snapshots>, key: RunKey, run: Arc<Run>) {
             return;
         }
     }
-    run.close();
-    lock(&run.connections).state = State::Expired;
-}
-
-/// Ends the transaction and gives the connection back to the pool.
-async fn end(mut lease: Lease) {
-    let Ok(session) = lease.session_mut() else {
-        return;
-    };
-    match session.run("COMMIT").await {
-        Ok(()) => lease.release(),
-        Err(error) => tracing::debug!(%error, "a connection was lost after its last split"),
-    }
-}
-
-/// A first connection that can read the table.
-async fn first(
-    (pool, server): (&Arc<Pool>, ServerId),
-    settings: &Settings,
-    table: &SharedTable,
-) -> Result<(Vec<Lease>, Taken), ConnectorError> {
-    let mut lease = pool.acquire(server).await?;
-    let mut taken = Taken::now();
-    for tried in 1.. {
-        taken = Taken::now();
-        match begin(&mut lease, table).await {
-            Ok(()) => break,
-            Err(error) => {
-                let object = qualified(&table.schema, &table.name);
-                let error = translate(&error, Stage::Prepare, settings, &object);
-                if tried == TRIES || !is_connection_failure(&error) {
-                    return Err(error);
-                }
-                drop(lease);
-                lease = pool.acquire_fresh(server).await?;
-            }
-        }
-    }
-    Ok((vec![lease], taken))
-}
-
-/// Takes a snapshot in each of the connections until they are the same; the first alone when that does not succeed.
-async fn agree(
-    mut leases: Vec<Lease>,
-    mut taken: Taken,
-    settings: &Settings,
-    table: &SharedTable,
-) -> Result<(Vec<Lease>, Taken), ConnectorError> {
-    let object = qualified(&table.schema, &table.name);
-    let fail = |error: Error| translate(&error, Stage::Prepare, settings, &object);
-    for _ in 0..TRIES {
-        if leases.len() == 1 {
-            break;
-        }
-        taken = Taken::now();
-        let begun = leases.iter_mut().map(|lease| begin(lease, table));
-        for begun in futures::future::join_all(begun).await {
-            begun.map_err(fail)?;
-        }
-        if settings.options.snapshot == SnapshotPolicy::PerConnection {
-            taken.until = SystemTime::now();
-            return Ok((leases, taken));
-        }
-        let mut marks = futures::future::join_all(leases.iter_mut().map(binary_log_mark)).await;
-        if marks.iter().any(Option::is_none) {
-            marks = read_view_marks(&mut leases).await;
-        }
-        match marks.first() {
-            Some(Some(mark)) if marks.iter().all(|other| other.as_ref() == Some(mark)) => {
-                return Ok((leases, taken));
-            }
-            // No transaction was seen by some and not by others, but none of the proofs is to be had.
-            Some(None) => break,
-            _ => {}
-        }
-    }
-    let surplus = leases.split_off(1);
-    if !surplus.is_empty() {
-        tracing::debug!(object, "no common snapshot; one connection reads all parts");
-    }
-    for lease in surplus {
-        end(lease).await;
-    }
-    Ok((leases, taken))
-}
-
-/// Begins a transaction with a snapshot, and keeps others from changing the table's definition.
-async fn begin(lease: &mut Lease, table: &SharedTable) -> Result<(), Error> {
-    lease.statement_started();
-    let Ok(session) = lease.session_mut() else {
-        return Ok(());
-    };
-    session
-        .run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        .await?;
-    session
-        .run(&format!(
-            "SELECT 1 FROM {}.{} LIMIT 0",
-            quote(&table.schema),
-            quote(&table.name)
-        ))
-        .await?;
-    lease.statement_finished();
-    Ok(())
-}
-
-/// Where in the binary log the snapshot is; `None` when the server does not tell.
-async fn binary_log_mark(lease: &mut Lease) -> Option<String> {
-    let session = lease.session_mut().ok()?;
-    if session.server.product != Product::MariaDb {
-        return None;
-    }
-    let rows = session
-        .query("SHOW STATUS LIKE 'binlog_snapshot_%'", &[])
-        .await
-        .ok()?;
-    let value = |name: &str| {
-        rows.iter()
-            .find(|row| text(row, 0).is_some_and(|found| found.eq_ignore_ascii_case(name)))
-            .and_then(|row| text(row, 1))
-            .filter(|value| !value.is_empty())
-    };
-    Some(format!(
-        "{}:{}",
-        value("binlog_snapshot_file")?,
-        value("binlog_snapshot_position")?
-    ))
-}
-
-/// The read view of each connection's transaction, where nothing is active between its bounds.
-async fn read_view_marks(leases: &mut [Lease]) -> Vec<Option<String>> {
-    let ids: Vec<u32> = leases
-        .iter()
-        .filter_map(|lease| lease.session().ok().map(crate::session::Session::id))
-        .collect();
-    let status = match leases.first_mut().map(Lease::session_mut) {
-        Some(Ok(session)) => session.query("SHOW ENGINE INNODB STATUS", &[]).await.ok(),
-        _ => None,
-    };
-    let status = status
-        .and_then(|rows| rows.first().and_then(|row| text(row, 2)))
-        .unwrap_or_default();
-    ids.iter().map(|id| read_view_of(&status, *id)).collect()
-}
-
-/// The upper bound of a thread's read view, if it is the lower one too: no transaction was active when it was taken.
-fn read_view_of(status: &str, thread: u32) -> Option<String> {
-    let mut current = None;
-    for line in status.lines() {
-        if line.starts_with("---TRANSACTION") {
-            current = None;
-        } else if let Some((_, rest)) = line.split_once("thread id ") {
-            current = rest.split(',').next().and_then(|id| id.trim().parse().ok());
-        } else if current == Some(thread)
-            && let Some(rest) = line.strip_prefix("Trx read view will not see trx with id >= ")
-        {
-            let (beyond, below) = rest.split_once(", sees < ")?;
-            return (beyond.trim() == below.trim()).then(|| beyond.trim().to_owned());
-        }
-    }
-    None
-}
-
-fn quote(identifier: &str) -> String {
-    format!("`{}`", identifier.replace('`', "``"))
+    run.view().close();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::read_view_of;
-
-    const STATUS: &str = "\
----TRANSACTION (0x7ff56c8d6b80), ACTIVE 0 sec
-0 lock struct(s), heap size 1128, 0 row lock(s)
-MariaDB thread id 41, OS thread handle 140691, query id 3 localhost owlet
-Trx read view will not see trx with id >= 15, sees < 15
----TRANSACTION (0x7ff56c8d5380), not started
-0 lock struct(s), heap size 1128, 0 row lock(s)
----TRANSACTION 421, ACTIVE 0 sec
-MySQL thread id 42, OS thread handle 140692, query id 4 localhost owlet
-Trx read view will not see trx with id >= 15, sees < 12
-";
-
-    #[test]
-    fn a_read_view_proves_something_only_without_active_transactions() {
-        assert_eq!(read_view_of(STATUS, 41).as_deref(), Some("15"));
-        assert_eq!(read_view_of(STATUS, 42), None);
-        assert_eq!(read_view_of(STATUS, 43), None);
-    }
 }

@@ -18,11 +18,7 @@ pub(crate) fn options(
     }
     // The driver builds its configuration from the process's provider. Another one installed before serves, too.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    let check = match (sslmode, &settings.ca_file) {
-        (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, None) => Check::Nothing,
-        (SslMode::Require | SslMode::VerifyCa, _) => Check::Chain,
-        (SslMode::VerifyFull, _) => Check::ChainAndName,
-    };
+    let check = check(settings, sslmode);
     let options = SslOpts::default();
     if check == Check::Nothing {
         return Ok(Some(options.with_danger_accept_invalid_certs(true)));
@@ -54,11 +50,20 @@ pub(crate) fn options(
     ))
 }
 
+/// What is verified of a server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Check {
+pub(crate) enum Check {
     Nothing,
     Chain,
     ChainAndName,
+}
+
+pub(crate) fn check(settings: &Settings, sslmode: SslMode) -> Check {
+    match (sslmode, &settings.ca_file) {
+        (SslMode::Disable | SslMode::Prefer, _) | (SslMode::Require, None) => Check::Nothing,
+        (SslMode::Require | SslMode::VerifyCa, _) => Check::Chain,
+        (SslMode::VerifyFull, _) => Check::ChainAndName,
+    }
 }
 
 /// The operating system's authorities; the driver refuses a list with an unreadable one, so those are left out.

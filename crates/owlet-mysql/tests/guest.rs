@@ -63,7 +63,9 @@ async fn a_rotated_password_needs_no_restart() {
     let user = format!("rotation_{}", std::process::id());
     database.run("CREATE TABLE t AS SELECT 1 AS i").await;
     database
-        .run(&format!("CREATE OR REPLACE USER {user} IDENTIFIED BY 'first'"))
+        .run(&format!(
+            "CREATE OR REPLACE USER {user} IDENTIFIED BY 'first'"
+        ))
         .await;
     database
         .run(&format!("GRANT SELECT ON {}.* TO {user}", database.name))
@@ -127,13 +129,7 @@ async fn hidden_tables_do_not_exist() {
     let tables = connector.tables(&sales.name).await.expect("tables");
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(names, ["orders"]);
-    assert!(
-        connector
-            .tables("mysql")
-            .await
-            .expect("tables")
-            .is_empty()
-    );
+    assert!(connector.tables("mysql").await.expect("tables").is_empty());
     let described = connector
         .describe_schema(&sales.name)
         .await
@@ -217,7 +213,7 @@ async fn queries_go_to_replicas_that_keep_up() {
     let replica = Server::replica(&primary);
     primary.execute(
         "CREATE DATABASE shop; CREATE TABLE shop.big (i INT PRIMARY KEY, filler VARCHAR(900)) \
-         AS SELECT seq AS i, REPEAT('x', 800) AS filler FROM seq_1_to_40000; ANALYZE TABLE shop.big",
+         AS SELECT seq AS i, REPEAT('x', 800) AS filler FROM shop.seq_1_to_40000; ANALYZE TABLE shop.big",
     );
     let applied = "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = 'big'";
     replica.until(applied, "1");

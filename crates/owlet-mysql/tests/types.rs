@@ -563,7 +563,7 @@ async fn sessions_cannot_write() {
     let database = Database::create("readonly").await;
     database.run("CREATE TABLE log (a INT)").await;
     database
-        .run("CREATE FUNCTION sneaky() RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO log VALUES (1); RETURN 1; END")
+        .run("CREATE FUNCTION sneaky() RETURNS INT DETERMINISTIC MODIFIES SQL DATA BEGIN INSERT INTO log VALUES (1); RETURN 1; END")
         .await;
     database.run("CREATE VIEW v AS SELECT sneaky() AS n").await;
     let error = read_table(&database.connector(), &database, "v")

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod impostor;
 pub mod server;
 
 use std::sync::Arc;

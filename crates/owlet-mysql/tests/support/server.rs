@@ -65,9 +65,8 @@ impl Server {
     /// Runs statements by the server's own client; the answer's first line.
     pub fn execute(&self, sql: &str) -> String {
         let output = Command::new("mariadb")
-            .args(["--no-defaults", "-h127.0.0.1", "-uowlet", "-powlet", "-N", "-B", "-e"])
-            .arg(sql)
-            .arg(format!("-P{}", self.port))
+            .args(["--no-defaults", "-uowlet", "-powlet", "-N", "-B", "-e", sql])
+            .arg(format!("--socket={}", self.socket().display()))
             .output()
             .expect("mariadb");
         assert!(
@@ -88,6 +87,10 @@ impl Server {
         }
     }
 
+    fn socket(&self) -> std::path::PathBuf {
+        self.folder.path().join("socket")
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -106,9 +109,8 @@ impl Server {
         loop {
             // The init file has run when the user can log in; the greeting comes before.
             let answer = Command::new("mariadb")
-                .args(["--no-defaults", "-h127.0.0.1", "-uowlet", "-powlet", "-e"])
-                .arg("DO 1")
-                .arg(format!("-P{}", self.port))
+                .args(["--no-defaults", "-uowlet", "-powlet", "-e", "DO 1"])
+                .arg(format!("--socket={}", self.socket().display()))
                 .stderr(Stdio::null())
                 .status()
                 .expect("mariadb");
@@ -146,6 +148,34 @@ fn start_server(folder: &Path, port: u16, settings: &[&str]) -> Child {
         .stdin(Stdio::piped())
         .spawn()
         .expect("started")
+}
+
+/// Shell text that makes a certificate authority (`ca.crt`), another one (`other.crt`), a server certificate of the first
+/// for the name `localhost` only (`server.crt`), and one that is its own authority (`self.crt`).
+pub const CERTIFICATES: &str = "\
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=Test Authority' -keyout ca.key -out ca.crt \
+    -addext 'keyUsage=critical,keyCertSign,cRLSign' 2> openssl.log && \
+openssl req -newkey rsa:2048 -nodes -subj '/CN=localhost' -keyout server.key -out server.csr 2>> openssl.log && \
+printf 'subjectAltName=DNS:localhost\\nbasicConstraints=CA:FALSE\\n' > server.ext && \
+openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext \
+    -out server.crt 2>> openssl.log && \
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=Other Authority' -keyout other.key -out other.crt \
+    2>> openssl.log && \
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=localhost' -keyout self.key -out self.crt \
+    -addext 'subjectAltName=DNS:localhost' -addext 'basicConstraints=critical,CA:FALSE' 2>> openssl.log && \
+openssl rsa -in server.key -pubout -out server.pub 2>> openssl.log && \
+chmod 644 *.crt *.key";
+
+/// Those certificates in a folder of their own.
+pub fn certificates() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let status = Command::new("sh")
+        .args(["-c", CERTIFICATES])
+        .current_dir(folder.path())
+        .status()
+        .expect("a shell");
+    assert!(status.success());
+    folder
 }
 
 fn run(folder: &Path, script: &str) {

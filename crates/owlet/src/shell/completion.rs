@@ -233,9 +233,16 @@ impl Names {
     fn tables(&self, catalog: &str) -> Vec<String> {
         let schemas = self.schemas(catalog);
         let usual = ["public", "main", "default"];
+        let configured = self
+            .engine
+            .source(catalog)
+            .and_then(|source| source.connector().default_schema().map(str::to_lowercase));
         schemas
             .iter()
-            .find(|schema| usual.contains(&schema.as_str()))
+            .find(|schema| match &configured {
+                Some(configured) => schema.to_lowercase() == *configured,
+                None => usual.contains(&schema.as_str()),
+            })
             .map(|schema| self.tables_of_schema(catalog, schema))
             .unwrap_or_default()
     }

@@ -1,5 +1,5 @@
 //! The built binary as its users run it: command line, exit code, standard output and standard error together.
-//! Sources are SQLite, files and the embedded DynamoDB; only `aws` needs servers.
+//! Sources are SQLite, files and the embedded DynamoDB; only `aws` and `mysql` need servers.
 
 mod aws;
 mod configuration;
@@ -7,6 +7,7 @@ mod demo;
 mod harness;
 mod interruption;
 mod listing;
+mod mysql;
 mod query;
 mod shell;
 mod verify;
