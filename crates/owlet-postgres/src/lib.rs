@@ -27,6 +27,7 @@ mod settings;
 mod snapshot;
 mod socket;
 mod source_query;
+mod stream;
 mod tls;
 mod types;
 

@@ -21,7 +21,8 @@ use crate::cancel::cancel;
 use crate::failure::{Stage, not_connected, translate};
 use crate::options::SslMode;
 use crate::settings::{Attempt, Settings};
-use crate::socket::{LargeReads, ServerAddress};
+use crate::socket::ServerAddress;
+use crate::stream::{JoinedCopies, JoiningTls};
 use crate::tls;
 
 /// How long a pooler may take to confirm that a cancelled statement has ended.
@@ -465,13 +466,17 @@ async fn connect(
         return Ok(Established::new(client, connection, catalog));
     };
     let stream = address.connect().await?;
-    let handshake = <MakeRustlsConnect as MakeTlsConnect<LargeReads<TcpStream>>>::make_tls_connect(
-        &mut tls.clone(),
-        &address.name,
-    )
-    .map_err(io::Error::other)?;
+    let handshake =
+        <MakeRustlsConnect as MakeTlsConnect<JoinedCopies<TcpStream>>>::make_tls_connect(
+            &mut tls.clone(),
+            &address.name,
+        )
+        .map_err(io::Error::other)?;
     let (client, connection) = config
-        .connect_raw(LargeReads::new(stream), handshake)
+        .connect_raw(
+            JoinedCopies::from_network(stream, config),
+            JoiningTls(handshake),
+        )
         .await?;
     Ok(Established::new(client, connection, catalog))
 }
