@@ -27,7 +27,6 @@ mod settings;
 mod snapshot;
 mod socket;
 mod source_query;
-mod stream;
 mod tls;
 mod types;
 

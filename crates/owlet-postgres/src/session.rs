@@ -21,8 +21,7 @@ use crate::cancel::cancel;
 use crate::failure::{Stage, not_connected, translate};
 use crate::options::SslMode;
 use crate::settings::{Attempt, Settings};
-use crate::socket::ServerAddress;
-use crate::stream::{JoinedCopies, JoiningTls};
+use crate::socket::{LargeReads, ServerAddress};
 use crate::tls;
 
 /// How long a pooler may take to confirm that a cancelled statement has ended.
@@ -466,17 +465,13 @@ async fn connect(
         return Ok(Established::new(client, connection, catalog));
     };
     let stream = address.connect().await?;
-    let handshake =
-        <MakeRustlsConnect as MakeTlsConnect<JoinedCopies<TcpStream>>>::make_tls_connect(
-            &mut tls.clone(),
-            &address.name,
-        )
-        .map_err(io::Error::other)?;
+    let handshake = <MakeRustlsConnect as MakeTlsConnect<LargeReads<TcpStream>>>::make_tls_connect(
+        &mut tls.clone(),
+        &address.name,
+    )
+    .map_err(io::Error::other)?;
     let (client, connection) = config
-        .connect_raw(
-            JoinedCopies::from_network(stream, config),
-            JoiningTls(handshake),
-        )
+        .connect_raw(LargeReads::new(stream), handshake)
         .await?;
     Ok(Established::new(client, connection, catalog))
 }

@@ -1,11 +1,18 @@
-//! A server's address and the way to it. Must never know messages.
+//! A server's address, and a connection to it that is read in large pieces. Must never know messages.
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_postgres::config::Host;
+
+/// Bytes asked of the operating system at a time. The driver alone would ask for 8 KB, and the system call with its
+/// acknowledgement would cost more than what it brings.
+const PIECE: usize = 128 * 1024;
 
 /// Where a server, or a pooler before it, is reached.
 #[derive(Debug, Clone)]
@@ -67,9 +74,87 @@ impl ServerAddress {
     }
 }
 
+/// A stream that asks for [`PIECE`] bytes at a time, however little its reader wants.
+pub(crate) struct LargeReads<S> {
+    stream: S,
+    piece: Box<[u8]>,
+    /// The part of the piece that the reader has not had.
+    unread: std::ops::Range<usize>,
+}
+
+impl<S> LargeReads<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            piece: vec![0; PIECE].into_boxed_slice(),
+            unread: 0..0,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for LargeReads<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        wanted: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.unread.is_empty() {
+            let mut piece = ReadBuf::new(&mut this.piece);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece))?;
+            this.unread = 0..piece.filled().len();
+        }
+        let count = this.unread.len().min(wanted.remaining());
+        let end = this.unread.start + count;
+        wanted.put_slice(&this.piece[this.unread.start..end]);
+        this.unread.start = end;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for LargeReads<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
+
+    #[tokio::test]
+    async fn whatever_is_asked_for_all_bytes_come_in_order() {
+        let sent: Vec<u8> = (0..3 * PIECE + 17)
+            .map(|index| (index % 251) as u8)
+            .collect();
+        for wanted in [1, 7, 8192, PIECE, 2 * PIECE] {
+            let mut stream = LargeReads::new(sent.as_slice());
+            let mut received = Vec::new();
+            let mut part = vec![0; wanted];
+            loop {
+                let count = stream.read(&mut part).await.expect("a slice never fails");
+                if count == 0 {
+                    break;
+                }
+                received.extend_from_slice(&part[..count]);
+            }
+            assert!(received == sent, "read {wanted} bytes at a time");
+        }
+    }
 
     #[test]
     fn lists_of_hosts_have_no_single_address() {
