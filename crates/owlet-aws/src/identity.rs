@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use owlet_connector::ConnectorError;
+use owlet_connector::{ConnectorError, ServerIdentity};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::service::with_causes;
@@ -125,6 +125,29 @@ impl Identity {
             provider: OnceCell::new(),
             current: Mutex::new(None),
         })
+    }
+
+    /// The configuration, to be compared with another catalog's.
+    pub(crate) fn as_configured(&self) -> ServerIdentity {
+        let AwsOptions {
+            region,
+            profile,
+            access_key_id,
+            secret_access_key,
+            session_token,
+            role_arn,
+            external_id,
+            endpoint,
+        } = &self.options;
+        ServerIdentity::new("aws")
+            .with("region", region)
+            .with("profile", profile)
+            .with("access_key_id", access_key_id)
+            .with_secret("secret_access_key", secret_access_key.as_deref())
+            .with_secret("session_token", session_token.as_deref())
+            .with("role_arn", role_arn)
+            .with("external_id", external_id)
+            .with("endpoint", endpoint)
     }
 
     /// Name of the catalog, for messages.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use owlet_connector::{
-    ConnectorError, Encryption, Login, LoginProvider, LoginTarget, Refusal, Result,
+    ConnectorError, Encryption, Login, LoginProvider, LoginTarget, Refusal, Result, ServerIdentity,
 };
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -75,6 +75,10 @@ impl LoginProvider for IamLogin {
 
     fn encryption(&self) -> Encryption {
         Encryption::Required
+    }
+
+    fn login_identity(&self) -> Option<ServerIdentity> {
+        Some(ServerIdentity::new("iam").and(self.identity.as_configured()))
     }
 }
 
@@ -184,5 +188,12 @@ impl LoginProvider for SecretLogin {
         } else {
             Refusal::TryAgain
         })
+    }
+
+    fn login_identity(&self) -> Option<ServerIdentity> {
+        let identity = ServerIdentity::new("secret")
+            .with("reference", &self.reference)
+            .with("engines", self.engines);
+        Some(identity.and(self.identity.as_configured()))
     }
 }

@@ -13,6 +13,7 @@ use crate::error::{ConnectorError, Result};
 use crate::guest::Gate;
 use crate::metadata::{TableMetadata, TableSummary};
 use crate::scan::{ScanContext, ScanPlan, ScanRequest};
+use crate::server_identity::ServerIdentity;
 
 /// Batches of one split. Dropping the stream stops the work at the source (a server-side cancel, not only a
 /// closed socket).
@@ -88,6 +89,13 @@ pub trait Connector: Debug + Send + Sync {
 
     /// The door that the engine asks before it reads this catalog for a query; `None` is always open.
     fn gate(&self) -> Option<&Gate> {
+        None
+    }
+
+    /// Where statements run and as whom. A connector with SQL runs the statements of every other one with an equal
+    /// identity: the tables of both are visible to it, and its answers are the same. `None`: nobody else's. Does no
+    /// I/O.
+    fn server_identity(&self) -> Option<ServerIdentity> {
         None
     }
 

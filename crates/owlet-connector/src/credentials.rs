@@ -6,6 +6,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::error::Result;
+use crate::server_identity::ServerIdentity;
 
 /// Where a connection is about to be made, as far as the configuration says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,6 +94,11 @@ pub trait LoginProvider: fmt::Debug + Send + Sync {
     /// Whether the login may travel unencrypted.
     fn encryption(&self) -> Encryption {
         Encryption::AsConfigured
+    }
+
+    /// How the login is come by: providers with equal answers log in as the same user. `None`: not comparable.
+    fn login_identity(&self) -> Option<ServerIdentity> {
+        None
     }
 }
 

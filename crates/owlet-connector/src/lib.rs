@@ -14,6 +14,7 @@ pub mod guest;
 pub mod literal;
 pub mod metadata;
 pub mod scan;
+pub mod server_identity;
 pub mod work;
 
 pub use connector::{Activity, BatchStream, Connector, Health};
@@ -32,4 +33,5 @@ pub use scan::{
     Alternative, CostEstimate, Exactness, FieldPaths, Money, ScanContext, ScanPlan, ScanRequest,
     Split,
 };
+pub use server_identity::ServerIdentity;
 pub use work::{Budget, QueryWork, ScanDescription, SourceWork, WorkRecorder, WorkReport};

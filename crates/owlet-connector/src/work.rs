@@ -52,6 +52,7 @@ impl Drop for Waiting<'_> {
 pub struct WorkRecorder {
     query: Arc<QueryWork>,
     catalog: String,
+    tables_of: Vec<String>,
     table: String,
     access: Mutex<String>,
     remote: Mutex<String>,
@@ -89,8 +90,11 @@ pub struct WorkReport {
 /// What one scan made its source do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceWork {
-    /// Catalog name.
+    /// Name of the catalog that asked the source.
     pub catalog: String,
+    /// Catalogs whose tables were read, where that is not `catalog` alone: catalogs of one server ask it as one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables_of: Vec<String>,
     /// Table or tables, e.g. `public.orders, public.customer`.
     pub table: String,
     /// Access path.
@@ -148,8 +152,10 @@ fn shown(moment: SystemTime) -> String {
 /// What a recorder is for.
 #[derive(Debug, Clone, Default)]
 pub struct ScanDescription {
-    /// Catalog name.
+    /// Name of the catalog that asks the source.
     pub catalog: String,
+    /// Catalogs whose tables are read, where that is not `catalog` alone.
+    pub tables_of: Vec<String>,
     /// Table or tables.
     pub table: String,
     /// Access path.
@@ -201,6 +207,7 @@ impl QueryWork {
         let recorder = Arc::new(WorkRecorder {
             query: Arc::clone(self),
             catalog: scan.catalog,
+            tables_of: scan.tables_of,
             table: scan.table,
             access: Mutex::new(scan.access),
             remote: Mutex::new(scan.remote),
@@ -344,6 +351,7 @@ impl WorkRecorder {
         let moments = self.moments();
         SourceWork {
             catalog: self.catalog.clone(),
+            tables_of: self.tables_of.clone(),
             table: self.table.clone(),
             access: lock(&self.access).clone(),
             remote: lock(&self.remote).clone(),

@@ -22,7 +22,8 @@ use crate::catalogs::{NO_CATALOG, QueryCatalogs, USUAL_SCHEMA, default_schema};
 use crate::error::{EngineError, Result};
 use crate::explain::Explanation;
 use crate::pushdown::PushdownPlanner;
-use crate::query::{PlannedQuery, QueryOptions, Work};
+use crate::pushdown::shared::SharedServers;
+use crate::query::{PlannedQuery, Pushdown, QueryOptions, Work};
 use crate::rows::TextRows;
 use crate::scan::QueryRun;
 use crate::scan::node::{RemoteScan, RemoteScanPlanner};
@@ -299,6 +300,10 @@ impl Engine {
         let pushdown = PushdownPlanner {
             pushdown: options.pushdown,
             target_partitions,
+            shared: match options.pushdown {
+                Pushdown::On => SharedServers::of(&optimized).map_err(failed)?,
+                Pushdown::Off => SharedServers::default(),
+            },
         };
         let rewritten = pushdown.rewrite(optimized).await.map_err(failed)?;
         if reads_remotely(&rewritten) {

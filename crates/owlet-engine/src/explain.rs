@@ -8,6 +8,7 @@ use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use owlet_connector::CostEstimate;
 use serde::Serialize;
 
+use crate::pushdown::shared::Asking;
 use crate::scan::exec::ScanExec;
 
 /// The answer of `owlet explain`; serialises to its JSON form.
@@ -37,8 +38,11 @@ pub struct ExplainNode {
 /// One scan.
 #[derive(Debug, Clone, Serialize)]
 pub struct SourceExplanation {
-    /// Catalog.
+    /// The catalog that asks.
     pub catalog: String,
+    /// Catalogs whose tables are read, where that is not `catalog` alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables_of: Vec<String>,
     /// Connector word.
     pub connector: String,
     /// Table or tables.
@@ -112,8 +116,15 @@ fn node(plan: &Arc<dyn ExecutionPlan>, sources: &mut Vec<SourceExplanation>) -> 
         let scan = exec.scan();
         let planned = &scan.plan;
         let index = sources.len();
+        let tables_of = scan.owners.unlike(&scan.catalog);
+        let asking = Asking {
+            asker: &scan.catalog,
+            tables_of: &tables_of,
+        };
+        let detail = format!("{asking} {} ({})", planned.table, planned.access);
         sources.push(SourceExplanation {
             catalog: scan.catalog.clone(),
+            tables_of,
             connector: scan.connector.kind().to_owned(),
             table: planned.table.clone(),
             access: planned.access.clone(),
@@ -129,7 +140,7 @@ fn node(plan: &Arc<dyn ExecutionPlan>, sources: &mut Vec<SourceExplanation>) -> 
         });
         return ExplainNode {
             operator: "Scan".to_owned(),
-            detail: format!("{} {} ({})", scan.catalog, planned.table, planned.access),
+            detail,
             source: Some(index),
             children: Vec::new(),
         };
@@ -181,7 +192,10 @@ impl fmt::Display for Explanation {
                 formatter,
                 "[{}] {} ({}) {}: {}{}",
                 index + 1,
-                source.catalog,
+                Asking {
+                    asker: &source.catalog,
+                    tables_of: &source.tables_of,
+                },
                 source.connector,
                 source.table,
                 source.access,

@@ -61,6 +61,7 @@ fn entry(exec: &DataSourceExec) -> Option<SourceWork> {
             .as_str()
             .trim_end_matches('/')
             .to_owned(),
+        tables_of: Vec::new(),
         table,
         access: format!("{} files", unique.len()),
         remote,

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan, TableTy
 use datafusion::physical_plan::ExecutionPlan;
 use owlet_connector::{Connector, ScanPlan};
 
+use crate::pushdown::shared::Owners;
 use crate::scan::node::{JoinFed, PlannedScan, RemoteScan};
 
 /// A planned query of one source. It is never scanned by itself: the pushdown planner replaces it.
@@ -34,6 +35,11 @@ impl SourceQuery {
         }
     }
 
+    /// The catalog whose source is asked.
+    pub fn catalog(&self) -> &str {
+        &self.catalog
+    }
+
     /// The query a scan reads, if it is one.
     pub fn of(scan: &TableScan) -> Option<&Self> {
         let source = scan.source.downcast_ref::<DefaultTableSource>()?;
@@ -52,6 +58,7 @@ impl SourceQuery {
         let planned = PlannedScan {
             catalog: self.catalog.clone(),
             connector: Arc::clone(&self.connector),
+            owners: Owners::default(),
             columns: vec![Default::default(); self.schema.fields().len()],
             plan: self.plan.clone(),
             join_fed: JoinFed::No,

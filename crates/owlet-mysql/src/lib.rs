@@ -13,6 +13,7 @@ mod decode;
 mod dialect;
 mod failure;
 mod health;
+mod identity;
 mod keys;
 mod open;
 mod options;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use owlet_connector::{ConnectorError, Encryption, Login, LoginTarget};
+use owlet_connector::{ConnectorError, Encryption, Login, LoginTarget, ServerIdentity};
 use url::Url;
 
 use crate::options::{MysqlOptions, SslMode};
@@ -170,6 +170,25 @@ impl Settings {
         };
         settings.sslmode = settings.sslmode_for(settings.address.host.as_deref());
         Ok(settings)
+    }
+
+    /// The address and the user, with what the URL says of both.
+    pub(crate) fn place_and_user(&self) -> ServerIdentity {
+        let Address {
+            host,
+            hostaddr,
+            port,
+            user,
+            password,
+            // Every statement names the databases of its tables.
+            database: _,
+        } = &self.address;
+        ServerIdentity::new("mysql")
+            .with("host", host)
+            .with("address", hostaddr)
+            .with("port", port.unwrap_or(DEFAULT_PORT))
+            .with("user", user)
+            .with_secret("url_password", password.as_deref())
     }
 
     /// The database of the URL.

@@ -5,10 +5,12 @@ mod support;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use mysql_async::prelude::Queryable;
 use owlet_connector::Connector;
 use owlet_connector::conformance::fixtures::{Fixture, Kind, text_of};
 use owlet_connector::conformance::{ConformanceHarness, CreatedTable, Limitations, Value, run};
-use support::Database;
+use support::server::Server;
+use support::{Database, connect, server_url};
 
 struct Harness {
     database: Database,
@@ -107,7 +109,23 @@ impl ConformanceHarness for Harness {
 }
 
 async fn conforms(collation: &'static str) {
-    let database = Database::create("conformance").await;
+    conforms_at(&server_url(), collation).await;
+}
+
+/// On a server whose sessions all begin under this `sql_mode`.
+async fn conforms_under(sql_mode: &str) {
+    let server = Server::start(&[&format!("--sql-mode={sql_mode}")]);
+    let mut conn = connect(&server.url()).await;
+    let begun: Option<String> = conn.query_first("SELECT @@sql_mode").await.expect("a mode");
+    let begun = begun.unwrap_or_default();
+    let expected = |word| begun.contains(word);
+    assert!(sql_mode.split(',').all(expected), "{begun}");
+    drop(conn);
+    conforms_at(&server.url(), "utf8mb4_general_ci").await;
+}
+
+async fn conforms_at(server: &str, collation: &'static str) {
+    let database = Database::create_at(server, "conformance").await;
     let report = run(&Harness {
         database,
         collation,
@@ -130,4 +148,14 @@ async fn conforms_where_the_collation_compares_bytes_but_not_blanks() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn conforms_where_the_collation_compares_bytes() {
     conforms("utf8mb4_nopad_bin").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn conforms_where_double_quotes_stand_around_names() {
+    conforms_under("ANSI_QUOTES,PIPES_AS_CONCAT").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn conforms_where_backslashes_escape_nothing() {
+    conforms_under("NO_BACKSLASH_ESCAPES").await;
 }

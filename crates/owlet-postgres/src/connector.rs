@@ -7,7 +7,7 @@ use arrow_schema::Schema;
 use async_trait::async_trait;
 use owlet_connector::{
     Activity, BatchStream, Connector, ConnectorError, Exactness, Gate, Health, Result, ScanContext,
-    ScanPlan, ScanRequest, TableMetadata, TableSummary,
+    ScanPlan, ScanRequest, ServerIdentity, TableMetadata, TableSummary,
 };
 use owlet_remote_sql::{Dialect, QueryOptions, Relation, SqlConnector};
 use tokio::sync::OnceCell;
@@ -25,7 +25,7 @@ use crate::settings::Settings;
 use crate::snapshot::Snapshots;
 use crate::source_query;
 use crate::types::TypePolicy;
-use crate::{dialect, health};
+use crate::{dialect, health, identity};
 
 /// A PostgreSQL database as a catalog. Connects when first asked for something; cheap to clone.
 #[derive(Debug, Clone)]
@@ -113,6 +113,16 @@ impl PostgresConnector {
         if !self.settings.options.tables.admits(schema, table) {
             return Ok(None);
         }
+        self.described_table(schema, table).await
+    }
+
+    /// Metadata by exact names, whatever the patterns say: a planned table may be that of another catalog, whose
+    /// patterns have admitted it.
+    async fn described_table(
+        &self,
+        schema: &str,
+        table: &str,
+    ) -> Result<Option<Arc<TableMetadata>>> {
         let key = (schema.to_owned(), table.to_owned());
         if let Some(metadata) = self.cache.tables.get(&key) {
             return Ok(Some(metadata));
@@ -203,7 +213,7 @@ impl PostgresConnector {
         let mut layout = None;
         if let Some(scan) = &row_wise {
             metadata = self
-                .exact_table(&scan.table.schema, &scan.table.name)
+                .described_table(&scan.table.schema, &scan.table.name)
                 .await?;
             layout = self.layout(&scan.table.schema, &scan.table.name).await?;
         }
@@ -470,6 +480,10 @@ impl Connector for PostgresConnector {
 
     fn gate(&self) -> Option<&Gate> {
         Some(&self.gate)
+    }
+
+    fn server_identity(&self) -> Option<ServerIdentity> {
+        identity::of(&self.settings)
     }
 
     async fn health(&self) -> Health {

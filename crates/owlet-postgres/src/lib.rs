@@ -15,6 +15,7 @@ mod decode;
 mod dialect;
 mod failure;
 mod health;
+mod identity;
 mod open;
 mod options;
 mod plan;

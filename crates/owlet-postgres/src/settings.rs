@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use owlet_connector::{ConnectorError, Encryption, Login, LoginTarget};
+use owlet_connector::{ConnectorError, Encryption, Login, LoginTarget, ServerIdentity};
 use tokio_postgres::config::Host;
 
 use crate::options::{PostgresOptions, SslMode};
@@ -161,6 +161,21 @@ impl Settings {
             None if needs_encryption => SslMode::Require,
             None => SslMode::Prefer,
         }
+    }
+
+    /// The address and the user, with what the URL says of both.
+    pub(crate) fn place_and_user(&self) -> ServerIdentity {
+        let config = &self.config;
+        ServerIdentity::new("postgres")
+            .with("hosts", config.get_hosts())
+            .with("addresses", config.get_hostaddrs())
+            .with("ports", config.get_ports())
+            .with("database", config.get_dbname().or(config.get_user()))
+            .with("user", config.get_user())
+            .with_secret("url_password", config.get_password())
+            .with("channel_binding", config.get_channel_binding())
+            .with("session_attributes", config.get_target_session_attrs())
+            .with("host_order", config.get_load_balance_hosts())
     }
 
     /// Everything for one attempt to connect, with the login of this moment.

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use mysql_async::consts::ColumnType;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Row, Value};
 use rusqlite::types::ValueRef;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -84,4 +87,54 @@ pub fn sqlite(path: &Path, sql: &str) -> Result<NativeAnswer> {
         rows.push(fields);
     }
     Ok(NativeAnswer { columns, rows })
+}
+
+/// MariaDB's answer in its text format; bytes as hexadecimal digits. The session reads standard SQL: names in double
+/// quotes, no escapes in texts, `||` joins texts, texts compare by their bytes, times are UTC.
+pub async fn mysql(url: &str, sql: &str) -> Result<NativeAnswer> {
+    let mut conn = crate::environment::connect_mysql(url).await?;
+    conn.query_drop(
+        "SET sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES', max_sort_length = 8192",
+    )
+    .await?;
+    conn.query_drop("SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin")
+        .await?;
+    let mut result = conn.query_iter(sql).await?;
+    let columns = result.columns_ref().to_vec();
+    let rows: Vec<Row> = result.collect().await?;
+    drop(result);
+    conn.disconnect().await?;
+    let rows = rows.into_iter().map(|row| {
+        let fields = row.unwrap().into_iter().zip(&columns);
+        fields
+            .map(|(value, column)| mysql_text(value, column))
+            .collect()
+    });
+    Ok(NativeAnswer {
+        rows: rows.collect(),
+        columns: columns
+            .iter()
+            .map(|column| column.name_str().into_owned())
+            .collect(),
+    })
+}
+
+fn mysql_text(value: Value, column: &mysql_async::Column) -> Option<String> {
+    /// The character set of what has none.
+    const BINARY: u16 = 63;
+    let is_bytes = column.character_set() == BINARY
+        && matches!(
+            column.column_type(),
+            ColumnType::MYSQL_TYPE_VAR_STRING
+                | ColumnType::MYSQL_TYPE_STRING
+                | ColumnType::MYSQL_TYPE_BLOB
+        );
+    match value {
+        Value::NULL => None,
+        Value::Bytes(bytes) if is_bytes => {
+            Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        }
+        Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        other => Some(other.as_sql(true)),
+    }
 }

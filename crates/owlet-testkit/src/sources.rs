@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use owlet_dynamodb::{DynamoDbConnector, DynamoDbOptions};
-use owlet_engine::{Engine, EngineConfig, Source};
-use owlet_mysql::{MysqlConnector, MysqlOptions};
+use owlet_engine::{Engine, EngineBuilder, EngineConfig, Source};
+use owlet_mysql::{MysqlConnector, MysqlOptions, ZeroDatePolicy};
 use owlet_object::{ObjectConnector, ObjectOptions};
 use owlet_postgres::{PostgresConnector, PostgresOptions};
 use owlet_sqlite::{SqliteConnector, SqliteOptions};
@@ -19,6 +19,8 @@ pub struct Catalogs {
     pub postgres: Option<String>,
     /// URL of a MariaDB server.
     pub mysql: Option<String>,
+    /// What becomes of MariaDB's zero dates.
+    pub mysql_zero_dates: ZeroDatePolicy,
     /// An SQLite file.
     pub sqlite: Option<PathBuf>,
     /// Endpoint of a DynamoDB emulator.
@@ -29,6 +31,31 @@ pub struct Catalogs {
 
 /// An engine with two partitions over these catalogs.
 pub fn engine(catalogs: &Catalogs) -> Result<Engine> {
+    Ok(builder(catalogs)?.build()?)
+}
+
+/// The same with `pg2` and `my2`, which are `pg` and `my` under other names.
+pub fn engine_with_twins(catalogs: &Catalogs) -> Result<Engine> {
+    let mut builder = builder(catalogs)?;
+    if let Some(url) = &catalogs.postgres {
+        let connector = PostgresConnector::new("pg2", PostgresOptions::new(url))?;
+        builder = builder.catalog("pg2", Source::Sql(Arc::new(connector)));
+    }
+    if let Some(url) = &catalogs.mysql {
+        let connector = MysqlConnector::new("my2", mysql_options(catalogs, url))?;
+        builder = builder.catalog("my2", Source::Sql(Arc::new(connector)));
+    }
+    Ok(builder.build()?)
+}
+
+fn mysql_options(catalogs: &Catalogs, url: &str) -> MysqlOptions {
+    MysqlOptions {
+        zero_dates: catalogs.mysql_zero_dates,
+        ..MysqlOptions::new(url)
+    }
+}
+
+fn builder(catalogs: &Catalogs) -> Result<EngineBuilder> {
     let config = EngineConfig {
         target_partitions: Some(2),
         ..EngineConfig::default()
@@ -39,7 +66,7 @@ pub fn engine(catalogs: &Catalogs) -> Result<Engine> {
         builder = builder.catalog("pg", Source::Sql(Arc::new(connector)));
     }
     if let Some(url) = &catalogs.mysql {
-        let connector = MysqlConnector::new("my", MysqlOptions::new(url))?;
+        let connector = MysqlConnector::new("my", mysql_options(catalogs, url))?;
         builder = builder.catalog("my", Source::Sql(Arc::new(connector)));
     }
     if let Some(path) = &catalogs.sqlite {
@@ -60,7 +87,7 @@ pub fn engine(catalogs: &Catalogs) -> Result<Engine> {
             Source::Object(Arc::new(ObjectConnector::new("files", options)?)),
         );
     }
-    Ok(builder.build()?)
+    Ok(builder)
 }
 
 /// Options for an emulator.

@@ -172,6 +172,7 @@ pub fn recorder(plan: &ScanPlan, budget: Budget) -> Arc<WorkRecorder> {
         access: plan.access.clone(),
         remote: plan.remote.clone(),
         rcu_estimated: plan.estimate.rcu,
+        ..ScanDescription::default()
     })
 }
 

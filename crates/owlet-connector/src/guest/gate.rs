@@ -113,6 +113,21 @@ impl Gate {
         })
     }
 
+    /// Both count the same places: their catalogs mean the same server. A query that is inside one is inside both.
+    pub fn shares_places_with(&self, other: &Self) -> bool {
+        match (&self.places, &other.places) {
+            (Some(one), Some(two)) => {
+                one.files.first().is_some() && one.files.first() == two.files.first()
+            }
+            _ => false,
+        }
+    }
+
+    /// How many queries may be inside at once; `None` is unlimited.
+    pub fn limit(&self) -> Option<usize> {
+        self.places.as_ref().map(|places| places.number)
+    }
+
     /// Waits for a place, and says so in the query's counters ([`QueryWork::waiting_for`]).
     ///
     /// # Errors

@@ -361,6 +361,7 @@ impl Source {
             access: plan.access.clone(),
             remote: plan.remote.clone(),
             rcu_estimated: plan.estimate.rcu,
+            ..ScanDescription::default()
         });
         let mut rows = Vec::new();
         for split in 0..plan.splits.len() {

@@ -9,14 +9,17 @@ use owlet_remote_sql::{Dialect, QueryOptions, Relation, SqlConnector};
 use crate::pushdown::estimate::{Estimate, estimate};
 use crate::pushdown::hints::{Hints, passed_through};
 use crate::pushdown::roomy::Roomy;
+use crate::pushdown::shared::Owners;
 use crate::pushdown::{PushdownPlanner, connector_error};
 use crate::scan::node::{JoinFed, PlannedScan, RemoteScan};
 
 /// An exact remote form of a local plan.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// Catalog name.
+    /// Name of the catalog that asks the source.
     pub catalog: String,
+    /// The catalogs whose tables it reads.
+    pub owners: Owners,
     /// The source.
     pub connector: Arc<dyn SqlConnector>,
     /// Its dialect.
@@ -39,6 +42,7 @@ impl Candidate {
         let first = inputs.first()?;
         Some(Self {
             catalog: first.catalog.clone(),
+            owners: Owners::united(inputs.iter().map(|input| &input.owners)),
             connector: Arc::clone(&first.connector),
             dialect: Arc::clone(&first.dialect),
             relation,
@@ -146,6 +150,15 @@ impl PushdownPlanner {
             plan.estimate.rows_returned = Some(candidate.estimate.rows);
             plan.estimate.bytes = Some(candidate.estimate.bytes);
         }
+        let mut sharing = candidate.owners.unlike(&candidate.catalog);
+        if !sharing.is_empty() {
+            sharing.retain(|catalog| *catalog != candidate.catalog);
+            plan.notes.push(format!(
+                "catalog {} asks for {}, too: they reach the same server as the same user",
+                candidate.catalog,
+                sharing.join(" and ")
+            ));
+        }
         let schema = Arc::clone(candidate.plan.schema());
         let columns = candidate
             .relation
@@ -161,6 +174,7 @@ impl PushdownPlanner {
         let scan = PlannedScan {
             columns,
             catalog: candidate.catalog,
+            owners: candidate.owners,
             connector: candidate.connector,
             plan,
             join_fed: if hints.lookup.is_empty() {

@@ -8,6 +8,7 @@ pub mod hints;
 mod nested;
 mod operators;
 mod roomy;
+pub mod shared;
 mod tables;
 pub mod translate;
 
@@ -26,6 +27,7 @@ use crate::pushdown::hints::{
     Hints, OrderHint, columns_used, fields_used, key_column, passed_through,
 };
 use crate::pushdown::roomy::Roomy;
+use crate::pushdown::shared::SharedServers;
 use crate::query::Pushdown;
 
 /// Rewrites optimized logical plans.
@@ -35,6 +37,8 @@ pub struct PushdownPlanner {
     pub pushdown: Pushdown,
     /// How many splits can be worked on at once.
     pub target_partitions: usize,
+    /// Which catalog asks for which other.
+    pub shared: SharedServers,
 }
 
 /// A rewritten subtree.

@@ -8,13 +8,14 @@ use datafusion::logical_expr::{
     Aggregate, Expr, Filter, Join, Limit, LogicalPlan, Projection, Sort, SubqueryAlias, TableScan,
     Union,
 };
-use owlet_connector::Expression;
+use owlet_connector::{Connector, Expression};
 use owlet_remote_sql::{JoinKind, Refusal, Relation, RemoteTable, SetOperator, SqlConnector};
 
 use crate::catalogs::SourceTable;
 use crate::pushdown::candidate::Candidate;
 use crate::pushdown::estimate::estimate;
 use crate::pushdown::hints::Hints;
+use crate::pushdown::shared::Owners;
 use crate::pushdown::translate::{Translator, is_text};
 use crate::pushdown::{PushdownPlanner, Rewritten, connector_error};
 use crate::query::Pushdown;
@@ -34,10 +35,16 @@ impl PushdownPlanner {
             columns: table.projected_columns(scan)?,
             restriction: None,
         });
+        let owner = Arc::clone(connector) as Arc<dyn Connector>;
+        let (catalog, connector) = match self.shared.asker(&table.catalog) {
+            Some(asker) => (&asker.catalog, &asker.connector),
+            None => (&table.catalog, connector),
+        };
         // The optimizer may have noted filters and a limit on the scan; the operators above still apply them.
         let plan = LogicalPlan::TableScan(scan.clone());
         let candidate = Candidate {
-            catalog: table.catalog.clone(),
+            catalog: catalog.clone(),
+            owners: Owners::one(&table.catalog, owner),
             connector: Arc::clone(connector),
             dialect: connector.dialect().await.map_err(connector_error)?,
             relation,
@@ -442,6 +449,7 @@ fn extend(candidate: Candidate, relation: Relation, plan: LogicalPlan) -> Candid
     let estimate = estimate(&plan);
     Candidate {
         catalog: candidate.catalog.clone(),
+        owners: candidate.owners.clone(),
         connector: Arc::clone(&candidate.connector),
         dialect: Arc::clone(&candidate.dialect),
         notes: candidate.notes.clone(),

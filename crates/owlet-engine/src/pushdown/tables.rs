@@ -13,6 +13,7 @@ use owlet_connector::{
 use crate::catalogs::SourceTable;
 use crate::pushdown::estimate::estimate;
 use crate::pushdown::hints::{Hints, merge_fields};
+use crate::pushdown::shared::Owners;
 use crate::pushdown::translate::Translator;
 use crate::pushdown::{PushdownPlanner, connector_error};
 use crate::query::Pushdown;
@@ -176,6 +177,7 @@ impl PushdownPlanner {
             columns,
             catalog: table.catalog.clone(),
             connector: table.source.connector(),
+            owners: Owners::default(),
             plan,
             join_fed,
             stayed_local,

@@ -67,6 +67,7 @@ impl ScanExec {
         .with_scheduling_type(SchedulingType::Cooperative);
         let recorder = run.work.recorder(ScanDescription {
             catalog: scan.catalog.clone(),
+            tables_of: scan.owners.unlike(&scan.catalog),
             table: scan.plan.table.clone(),
             access: scan.plan.access.clone(),
             remote: scan.plan.remote.clone(),

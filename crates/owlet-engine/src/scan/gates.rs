@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
-use owlet_connector::{Connector, ConnectorError, Place, QueryWork};
+use owlet_connector::{Connector, ConnectorError, Gate, Place, QueryWork};
 
 use crate::scan::exec::ScanExec;
 
@@ -17,25 +17,43 @@ pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<dyn Connector>> {
 }
 
 fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut BTreeMap<String, Arc<dyn Connector>>) {
-    if let Some(exec) = plan.downcast_ref::<ScanExec>()
-        && exec.scan().connector.gate().is_some()
-    {
-        let connector = &exec.scan().connector;
-        found.insert(exec.scan().catalog.clone(), Arc::clone(connector));
+    if let Some(exec) = plan.downcast_ref::<ScanExec>() {
+        let scan = exec.scan();
+        let owners = scan.owners.members().iter();
+        let owners = owners.map(|owner| (&owner.catalog, &owner.connector));
+        for (catalog, connector) in owners.chain([(&scan.catalog, &scan.connector)]) {
+            if connector.gate().is_some() {
+                found.insert(catalog.clone(), Arc::clone(connector));
+            }
+        }
     }
     for child in plan.children() {
         collect(child, found);
     }
 }
 
-/// Waits for a place at each; the query leaves when they are dropped.
+/// Waits for a place at each; the query leaves when they are dropped. Catalogs of one server share its places, and a
+/// query needs one of them: that of the strictest catalog.
 pub async fn enter(
     connectors: &[Arc<dyn Connector>],
     work: &QueryWork,
 ) -> Result<Vec<Place>, ConnectorError> {
     let mut places = Vec::with_capacity(connectors.len());
-    for gate in connectors.iter().filter_map(|connector| connector.gate()) {
-        places.push(gate.enter(work).await?);
+    let gates: Vec<&Gate> = connectors
+        .iter()
+        .filter_map(|connector| connector.gate())
+        .collect();
+    for (position, gate) in gates.iter().enumerate() {
+        let is_another_stricter = gates.iter().enumerate().any(|(other, stricter)| {
+            other != position
+                && gate.shares_places_with(stricter)
+                && (stricter.limit(), other) < (gate.limit(), position)
+        });
+        if is_another_stricter {
+            gate.check_open()?;
+        } else {
+            places.push(gate.enter(work).await?);
+        }
     }
     Ok(places)
 }

@@ -17,6 +17,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use owlet_connector::{ColumnStatistics, Connector, ScanPlan};
 
+use crate::pushdown::shared::Owners;
 use crate::scan::QueryRun;
 use crate::scan::exec::ScanExec;
 
@@ -32,8 +33,10 @@ pub enum JoinFed {
 /// Everything known of one scan before it runs.
 #[derive(Debug, Clone)]
 pub struct PlannedScan {
-    /// Catalog name.
+    /// Name of the catalog that asks the source.
     pub catalog: String,
+    /// The catalogs whose tables are read; none means `catalog` alone.
+    pub owners: Owners,
     /// The connector that made the plan and opens it.
     pub connector: Arc<dyn Connector>,
     /// What will be done.

@@ -90,7 +90,8 @@ pub async fn check(world: &World<'_>, tables: &[Table], schema: &str, query: &Qu
     let native_sql = match home {
         Home::Postgres => render(Target::Postgres),
         Home::Sqlite => render(Target::Sqlite),
-        Home::DynamoDb | Home::Mysql => None,
+        Home::Mysql => render(Target::Mysql),
+        Home::DynamoDb => None,
     };
     let Some(native_sql) = native_sql else {
         return Verdict::Agreed { with_source: false };
@@ -114,6 +115,10 @@ pub async fn check(world: &World<'_>, tables: &[Table], schema: &str, query: &Qu
         },
         // "Feature not supported", e.g. FULL JOIN on a condition that is no equality.
         Err(message) if message.contains("(0A000)") => Verdict::Agreed { with_source: false },
+        // The source evaluated a condition that Owlet did not need to.
+        Err(message) if message.contains("out of range") && !query.output_computes() => {
+            Verdict::Agreed { with_source: false }
+        }
         Err(message) => {
             let answers = [("Owlet", off.to_text(SHOWN_ROWS)), ("the source", message)];
             let sentence = "an answer of Owlet, an error of the source".to_owned();

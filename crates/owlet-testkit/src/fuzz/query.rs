@@ -523,7 +523,8 @@ impl<'a> Generator<'a> {
             let rows = &self.all[self.tables[*table]].rows;
             if !rows.is_empty() && self.chance(0.7) {
                 let row = self.random.random_range(0..rows.len());
-                if rows[row][*column] != Value::Null {
+                let value = &rows[row][*column];
+                if *value != Value::Null && !value.is_zero_date() {
                     return Expr::Constant(rows[row][*column].clone(), *kind);
                 }
             }

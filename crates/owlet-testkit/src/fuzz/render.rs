@@ -3,7 +3,7 @@
 
 use super::query::{Aggregate, Expr, Output, Query};
 use super::schema::{Table, mysql_schema};
-use super::value::{Class, Collation, Kind, Target, identifier, quoted};
+use super::value::{Class, Collation, Kind, Target, Value, identifier, quoted};
 
 /// Renders one query for one target.
 pub struct Renderer<'a> {
@@ -25,7 +25,9 @@ impl Renderer<'_> {
         if let Some(filter) = &query.union_filter {
             sql = format!("{sql} UNION ALL {}", self.arm(Some(filter))?);
         }
-        if !query.order.is_empty() {
+        if !query.order.is_empty() && self.target == Target::Mysql {
+            sql = self.ordered_in_mysql(&sql);
+        } else if !query.order.is_empty() {
             let width = query.width();
             let keys: Option<Vec<String>> = query
                 .order
@@ -52,6 +54,21 @@ impl Renderer<'_> {
             };
         }
         Some(sql)
+    }
+
+    /// MariaDB has no `NULLS LAST`, and orders by an expression of an aggregate only from outside.
+    fn ordered_in_mysql(&self, sql: &str) -> String {
+        let keys = self.query.order.iter().map(|key| {
+            let output = format!("o{}", key.output);
+            let place = match key.nulls_first {
+                Some(true) => "DESC",
+                None | Some(false) => "ASC",
+            };
+            let direction = if key.descending { " DESC" } else { "" };
+            format!("({output} IS NULL) {place}, {output}{direction}")
+        });
+        let keys: Vec<String> = keys.collect();
+        format!("SELECT * FROM ({sql}) ordered ORDER BY {}", keys.join(", "))
     }
 
     /// Sources order text by their collation, so they order by the expression with bytes' collation.
@@ -103,13 +120,22 @@ impl Renderer<'_> {
             } => {
                 let loose =
                     |expression: &Expr| matches!(expression.class(), Class::Text | Class::Float);
+                // In MariaDB every text is made to compare by bytes.
+                let loose = |expression: &Expr| {
+                    loose(expression)
+                        && !(self.target == Target::Mysql && expression.class() == Class::Text)
+                };
                 if self.target != Target::Owlet && *distinct && expressions.iter().any(loose) {
                     return None;
                 }
                 if *distinct {
                     sql.push_str("DISTINCT ");
                 }
-                sql.push_str(&self.list(expressions)?);
+                let outputs: Option<Vec<String>> = expressions
+                    .iter()
+                    .map(|expression| self.render(expression))
+                    .collect();
+                sql.push_str(&self.list(outputs?));
             }
             Output::Groups {
                 keys, aggregates, ..
@@ -121,11 +147,14 @@ impl Renderer<'_> {
                 for aggregate in aggregates {
                     outputs.push(self.aggregate(aggregate)?);
                 }
-                sql.push_str(&outputs.join(", "));
+                sql.push_str(&self.list(outputs));
             }
         }
         sql.push_str(&format!(" FROM {}", self.table(0)));
         for join in &query.joins {
+            if self.target == Target::Mysql && join.kind == "FULL JOIN" {
+                return None;
+            }
             sql.push_str(&format!(
                 " {} {} ON {}",
                 join.kind,
@@ -167,16 +196,25 @@ impl Renderer<'_> {
         self.compared(key)
     }
 
-    fn list(&self, expressions: &[Expr]) -> Option<String> {
-        let rendered: Option<Vec<String>> = expressions
+    fn list(&self, outputs: Vec<String>) -> String {
+        if self.target != Target::Mysql {
+            return outputs.join(", ");
+        }
+        let named = outputs
             .iter()
-            .map(|expression| self.render(expression))
-            .collect();
-        Some(rendered?.join(", "))
+            .enumerate()
+            .map(|(index, output)| format!("{output} AS o{index}"));
+        named.collect::<Vec<_>>().join(", ")
     }
 
     fn aggregate(&self, aggregate: &Aggregate) -> Option<String> {
+        let condition = match &aggregate.filter {
+            Some(filter) => Some(self.render(filter)?),
+            None => None,
+        };
         let argument = match &aggregate.argument {
+            // There is no FILTER in MariaDB, but all aggregates skip NULL.
+            None if self.target == Target::Mysql && condition.is_some() => "1".to_owned(),
             None => "*".to_owned(),
             Some(argument) => {
                 let class = argument.class();
@@ -186,23 +224,37 @@ impl Renderer<'_> {
                 {
                     return None;
                 }
-                let distinct = if aggregate.distinct { "DISTINCT " } else { "" };
-                let operand = if compares {
+                if compares {
                     self.compared(argument)?
                 } else {
                     self.render(argument)?
-                };
-                format!("{distinct}{operand}")
+                }
             }
         };
         if self.target == Target::Sqlite && aggregate.function.starts_with("bool_") {
             return None;
         }
-        let filter = match &aggregate.filter {
-            Some(filter) => format!(" FILTER (WHERE {})", self.render(filter)?),
+        let distinct = if aggregate.distinct { "DISTINCT " } else { "" };
+        if self.target == Target::Mysql {
+            let argument = match condition {
+                Some(condition) => format!("CASE WHEN {condition} THEN {argument} END"),
+                None => argument,
+            };
+            let function = match aggregate.function {
+                "bool_and" => "min",
+                "bool_or" => "max",
+                other => other,
+            };
+            return Some(format!("{function}({distinct}{argument})"));
+        }
+        let filter = match condition {
+            Some(condition) => format!(" FILTER (WHERE {condition})"),
             None => String::new(),
         };
-        Some(format!("{}({argument}){filter}", aggregate.function))
+        Some(format!(
+            "{}({distinct}{argument}){filter}",
+            aggregate.function
+        ))
     }
 
     fn table(&self, position: usize) -> String {
@@ -244,12 +296,26 @@ impl Renderer<'_> {
                 column,
                 kind,
             } => {
+                if self.target == Target::Mysql {
+                    return self.mysql_column(*table, *column, *kind);
+                }
                 if native && matches!(kind, Kind::Character(_)) {
                     return None;
                 }
                 self.column(*table, *column)
             }
+            Expr::Constant(Value::Float(value), _)
+                if self.target == Target::Mysql && !value.is_finite() =>
+            {
+                return None;
+            }
             Expr::Constant(value, kind) => value.sql(*kind, self.target),
+            Expr::Compare(operator, left, right)
+                if self.target == Target::Mysql && operator.ends_with("DISTINCT FROM") =>
+            {
+                let not = not(*operator == "IS DISTINCT FROM");
+                format!("({not}({} <=> {}))", compared(left)?, compared(right)?)
+            }
             Expr::Compare(operator, left, right) => {
                 let operator = match (self.target, *operator) {
                     (Target::Sqlite, "IS DISTINCT FROM") => "IS NOT",
@@ -310,6 +376,8 @@ impl Renderer<'_> {
                     (Some(letter), _) => format!(" ESCAPE {}", quoted(&letter.to_string())),
                     // Without a word, PostgreSQL escapes by backslash, Athena by nothing.
                     (None, Target::Postgres) => " ESCAPE ''".to_owned(),
+                    // MariaDB escapes by backslash under every mode; no pattern here has a bar.
+                    (None, Target::Mysql) => " ESCAPE '|'".to_owned(),
                     (None, _) => String::new(),
                 };
                 format!(
@@ -333,6 +401,12 @@ impl Renderer<'_> {
                     sub(condition)?,
                     sub(then)?
                 )
+            }
+            Expr::Binary(operator, left, right)
+                if left.class() == Class::Integer && self.target == Target::Mysql =>
+            {
+                let operator = if *operator == "/" { "DIV" } else { operator };
+                format!("({} {operator} {})", sub(left)?, sub(right)?)
             }
             // The engine's integer constants are 64 bits wide, and so is its arithmetic with them.
             Expr::Binary(operator, left, right) if left.class() == Class::Integer => {
@@ -390,6 +464,24 @@ impl Renderer<'_> {
                 let inner = format!("SELECT {} FROM {}", compared(column)?, self.table(*table));
                 format!("({} {}IN ({inner}))", compared(operand)?, not(*negated))
             }
+        })
+    }
+
+    /// A column of MariaDB: text by its bytes, numbers with a sign.
+    fn mysql_column(&self, table: usize, column: usize, kind: Kind) -> Option<String> {
+        if self.tables[self.query.tables[table]].has_zero_dates()
+            && matches!(kind, Kind::Date | Kind::Timestamp)
+        {
+            return None;
+        }
+        let name = self.column(table, column);
+        Some(match kind {
+            Kind::Text(_) | Kind::Character(_) => {
+                format!("(CONVERT({name} USING utf8mb4) COLLATE utf8mb4_nopad_bin)")
+            }
+            Kind::Unsigned => format!("CAST({name} AS SIGNED)"),
+            Kind::BigUnsigned => format!("CAST({name} AS DECIMAL(20,0))"),
+            _ => name,
         })
     }
 

@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::{Map, Value as Json, json};
 
-use super::value::{Collation, Kind, Target, Value, identifier, pick};
+use super::value::{Collation, Kind, Target, Value, ZERO_DATES, identifier, pick};
 
 /// Where a table lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +39,17 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Rows.
     pub rows: Vec<Vec<Value>>,
+    /// By which of two catalogs of the same server the engine names it.
+    pub name_in: Catalog,
+}
+
+/// One of two catalogs that reach the same server as the same user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Catalog {
+    /// `pg`, `my`
+    First,
+    /// `pg2`, `my2`
+    Twin,
 }
 
 const NAMES: &[&str] = &[
@@ -93,17 +104,22 @@ const MYSQL_KINDS: &[Kind] = &[
     Kind::Integer,
     Kind::Integer,
     Kind::BigInteger,
+    Kind::Unsigned,
+    Kind::BigUnsigned,
     Kind::Double,
     Kind::Decimal(10, 2),
     Kind::Decimal(10, 2),
     Kind::Decimal(30, 10),
+    Kind::Decimal(65, 30),
     Kind::Text(Collation::Binary),
     Kind::Text(Collation::Language),
     Kind::Text(Collation::NoCase),
     Kind::Text(Collation::NoCase),
+    Kind::Text(Collation::Western),
     Kind::Character(5),
     Kind::Date,
     Kind::Timestamp,
+    Kind::Instant,
     Kind::Bytes,
     Kind::Uuid,
 ];
@@ -138,7 +154,7 @@ impl Table {
                 kind: pick(random, kinds),
             });
         }
-        let pools: Vec<Vec<Value>> = columns
+        let mut pools: Vec<Vec<Value>> = columns
             .iter()
             .map(|column| {
                 (0..random.random_range(2..9))
@@ -146,6 +162,9 @@ impl Table {
                     .collect()
             })
             .collect();
+        if home == Home::Mysql && random.random_bool(0.2) {
+            add_zero_dates(&columns, &mut pools, random);
+        }
         let rows = (0..row_count(random))
             .map(|row| {
                 let mut values = vec![Value::Integer(row)];
@@ -164,16 +183,29 @@ impl Table {
             home,
             columns,
             rows,
+            name_in: match random.random_bool(0.3) {
+                true => Catalog::Twin,
+                false => Catalog::First,
+            },
         }
+    }
+
+    /// Some of its dates are none.
+    pub fn has_zero_dates(&self) -> bool {
+        self.rows.iter().flatten().any(Value::is_zero_date)
     }
 
     /// Name in the engine's dialect; `schema` is PostgreSQL's.
     pub fn owlet_name(&self, schema: &str) -> String {
+        let number = match self.name_in {
+            Catalog::First => "",
+            Catalog::Twin => "2",
+        };
         match self.home {
-            Home::Postgres => format!("pg.{schema}.{}", self.name),
+            Home::Postgres => format!("pg{number}.{schema}.{}", self.name),
             Home::Sqlite => format!("lite.main.{}", self.name),
             Home::DynamoDb => format!("dynamo.default.{}", identifier(&self.name)),
-            Home::Mysql => format!("my.{}.{}", mysql_schema(schema), self.name),
+            Home::Mysql => format!("my{number}.{}.{}", mysql_schema(schema), self.name),
         }
     }
 
@@ -205,7 +237,10 @@ impl Table {
                     let values = row
                         .iter()
                         .zip(&self.columns)
-                        .map(|(value, column)| value.sql(column.kind, target));
+                        .map(|(value, column)| match target {
+                            Target::Mysql => value.mysql_stored(column.kind),
+                            _ => value.sql(column.kind, target),
+                        });
                     format!("({})", values.collect::<Vec<_>>().join(", "))
                 })
                 .collect();
@@ -249,6 +284,14 @@ impl Table {
 /// The database of a case in MariaDB, where databases are the server's and not a connection's.
 pub fn mysql_schema(schema: &str) -> String {
     format!("owlet_fuzz_{}_{schema}", std::process::id())
+}
+
+fn add_zero_dates(columns: &[Column], pools: &mut [Vec<Value>], random: &mut StdRng) {
+    for (column, pool) in columns.iter().zip(pools) {
+        if matches!(column.kind, Kind::Date | Kind::Timestamp) {
+            pool.push(Value::Written(pick(random, ZERO_DATES)));
+        }
+    }
 }
 
 fn row_count(random: &mut StdRng) -> i64 {

@@ -13,7 +13,7 @@ pub enum Target {
     Postgres,
     /// SQLite itself.
     Sqlite,
-    /// MariaDB, for tables and rows only: its answers are compared with and without pushdown.
+    /// MariaDB itself, in sessions as [`crate::native::mysql`] sets them.
     Mysql,
 }
 
@@ -26,6 +26,8 @@ pub enum Collation {
     Language,
     /// Without case (SQLite's `NOCASE`, a nondeterministic collation on PostgreSQL).
     NoCase,
+    /// Without case, in a character set of one byte (MariaDB's `latin1_swedish_ci`).
+    Western,
 }
 
 /// Type of a column or expression.
@@ -39,6 +41,10 @@ pub enum Kind {
     Integer,
     /// 64 bits
     BigInteger,
+    /// 32 bits without sign (MariaDB)
+    Unsigned,
+    /// 64 bits without sign, a decimal to the engine (MariaDB)
+    BigUnsigned,
     /// 32-bit float
     Real,
     /// 64-bit float
@@ -273,6 +279,28 @@ const WIDE_DECIMALS: &[&str] = &[
     "2.5",
     "0.5",
 ];
+const WIDEST_DECIMALS: &[&str] = &[
+    "0",
+    "1",
+    "-1.5",
+    "0.000000000000000000000000000001",
+    "-0.000000000000000000000000000001",
+    "99999999999999999999999999999999999.999999999999999999999999999999",
+    "-99999999999999999999999999999999999.999999999999999999999999999999",
+];
+const BIG_UNSIGNED: &[&str] = &[
+    "0",
+    "1",
+    "2",
+    "7",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551614",
+    "18446744073709551615",
+];
+const UNSIGNED: &[i64] = &[0, 1, 2, 3, 7, 2_147_483_647, 2_147_483_648, 4_294_967_295];
+/// What MariaDB stores where no `sql_mode` forbids it, and the engine shows as NULL when told to.
+pub const ZERO_DATES: &[&str] = &["0000-00-00", "2024-00-00", "2024-05-00"];
 const DATES: &[&str] = &[
     "0001-01-01",
     "1582-10-04",
@@ -322,9 +350,11 @@ impl Kind {
     pub fn class(self) -> Class {
         match self {
             Self::Boolean => Class::Boolean,
-            Self::SmallInteger | Self::Integer | Self::BigInteger => Class::Integer,
+            Self::SmallInteger | Self::Integer | Self::BigInteger | Self::Unsigned => {
+                Class::Integer
+            }
             Self::Real | Self::Double => Class::Float,
-            Self::Decimal(_, _) => Class::Decimal,
+            Self::Decimal(_, _) | Self::BigUnsigned => Class::Decimal,
             Self::Text(_) | Self::Character(_) => Class::Text,
             Self::Date => Class::Date,
             Self::Timestamp => Class::Timestamp,
@@ -340,10 +370,11 @@ impl Kind {
             (Self::Boolean, _) => "boolean",
             (Self::SmallInteger, Target::Sqlite)
             | (Self::Integer, Target::Sqlite)
-            | (Self::BigInteger, Target::Sqlite) => "INTEGER",
+            | (Self::BigInteger | Self::Unsigned | Self::BigUnsigned, Target::Sqlite) => "INTEGER",
             (Self::SmallInteger, _) => "smallint",
             (Self::Integer, _) => "integer",
-            (Self::BigInteger, _) => "bigint",
+            (Self::BigInteger | Self::Unsigned, _) => "bigint",
+            (Self::BigUnsigned, _) => "decimal(20,0)",
             (Self::Real, _) => "real",
             (Self::Double, Target::Owlet) => "double",
             (Self::Double, Target::Postgres) => "double precision",
@@ -353,7 +384,9 @@ impl Kind {
             }
             (Self::Decimal(precision, scale), _) => return format!("decimal({precision},{scale})"),
             (Self::Text(_) | Self::Character(_), Target::Owlet) => "varchar",
-            (Self::Text(Collation::Binary), Target::Postgres) => "text COLLATE \"C\"",
+            (Self::Text(Collation::Binary | Collation::Western), Target::Postgres) => {
+                "text COLLATE \"C\""
+            }
             (Self::Text(Collation::Language), Target::Postgres) => "text COLLATE \"en-US-x-icu\"",
             (Self::Text(Collation::NoCase), Target::Postgres) => "text COLLATE fuzz_nocase",
             (Self::Text(Collation::NoCase), Target::Sqlite) => "TEXT COLLATE NOCASE",
@@ -379,16 +412,21 @@ impl Kind {
             Self::SmallInteger => "smallint".to_owned(),
             Self::Integer => "int".to_owned(),
             Self::BigInteger => "bigint".to_owned(),
+            Self::Unsigned => "int unsigned".to_owned(),
+            Self::BigUnsigned => "bigint unsigned".to_owned(),
             Self::Real => "float".to_owned(),
             Self::Double => "double".to_owned(),
             Self::Decimal(precision, scale) => format!("decimal({precision},{scale})"),
             Self::Text(Collation::Binary) => "varchar(200) COLLATE utf8mb4_bin".to_owned(),
             Self::Text(Collation::Language) => "text COLLATE utf8mb4_unicode_ci".to_owned(),
             Self::Text(Collation::NoCase) => "varchar(200) COLLATE utf8mb4_general_ci".to_owned(),
+            Self::Text(Collation::Western) => {
+                "varchar(200) CHARACTER SET latin1 COLLATE latin1_swedish_ci".to_owned()
+            }
             Self::Character(length) => format!("char({length}) COLLATE utf8mb4_general_ci"),
             Self::Date => "date".to_owned(),
             Self::Timestamp => "datetime(6)".to_owned(),
-            Self::Instant => "timestamp(6)".to_owned(),
+            Self::Instant => "timestamp(6) NULL".to_owned(),
             Self::Bytes => "varbinary(100)".to_owned(),
             Self::Uuid => "uuid".to_owned(),
         }
@@ -404,8 +442,13 @@ impl Kind {
                 Value::Integer(pick(random, BIG_INTEGERS))
             }
             Self::Integer | Self::BigInteger => Value::Integer(pick(random, SMALL_INTEGERS)),
+            Self::Unsigned => Value::Integer(pick(random, UNSIGNED)),
+            Self::BigUnsigned => Value::Written(pick(random, BIG_UNSIGNED)),
             Self::Real => Value::Float(pick(random, REALS)),
             Self::Double => Value::Float(pick(random, DOUBLES)),
+            Self::Decimal(precision, _) if precision > 38 => {
+                Value::Written(pick(random, WIDEST_DECIMALS))
+            }
             Self::Decimal(precision, _) if precision > 20 => {
                 Value::Written(pick(random, WIDE_DECIMALS))
             }
@@ -442,7 +485,7 @@ impl Value {
             other => other.sql(target),
         };
         match self {
-            value if target == Target::Mysql => value.mysql(),
+            value if target == Target::Mysql => value.mysql_constant(kind),
             Self::Null if target == Target::Sqlite => "NULL".to_owned(),
             Self::Null => format!(
                 "CAST(NULL AS {})",
@@ -487,7 +530,7 @@ impl Value {
                 (Kind::Timestamp, _) => format!("TIMESTAMP '{text}'"),
                 (Kind::Instant, Target::Postgres) => format!("TIMESTAMPTZ '{text}+00'"),
                 (Kind::Instant, _) => format!("TIMESTAMP '{text} UTC'"),
-                (Kind::Decimal(_, _), Target::Postgres) => format!("CAST('{text}' AS numeric)"),
+                (Kind::Decimal(_, _) | Kind::BigUnsigned, Target::Postgres) => format!("CAST('{text}' AS numeric)"),
                 (Kind::Decimal(_, _), _) if text.contains('.') => format!("DECIMAL '{text}'"),
                 _ => format!("CAST('{text}' AS {})", type_name()),
             },
@@ -497,7 +540,7 @@ impl Value {
 
 impl Value {
     /// A constant that MariaDB stores as it is, under every `sql_mode`.
-    fn mysql(&self) -> String {
+    pub fn mysql_stored(&self, kind: Kind) -> String {
         let hexadecimal =
             |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
         match self {
@@ -507,12 +550,37 @@ impl Value {
             // There is neither NaN nor infinity.
             Self::Float(value) if !value.is_finite() => "0.25e0".to_owned(),
             Self::Float(value) => format!("{value:e}"),
+            // Its years are 1970 to 2038.
+            Self::Written(text) if kind == Kind::Instant && !text.starts_with("2024") => {
+                "'1999-12-31 23:59:59.000001'".to_owned()
+            }
             Self::Written(text) => quoted(text),
             Self::Text(text) => {
                 format!("CONVERT(X'{}' USING utf8mb4)", hexadecimal(text.as_bytes()))
             }
             Self::Bytes(bytes) => format!("X'{}'", hexadecimal(bytes)),
         }
+    }
+
+    /// A constant in a query for MariaDB.
+    fn mysql_constant(&self, kind: Kind) -> String {
+        match self {
+            Self::Written(text) => match kind {
+                Kind::Date => format!("DATE'{text}'"),
+                Kind::Timestamp | Kind::Instant => format!("TIMESTAMP'{text}'"),
+                Kind::Decimal(_, _) | Kind::BigUnsigned => format!("({text})"),
+                _ => quoted(text),
+            },
+            Self::Integer(value) => format!("({value})"),
+            Self::Float(value) => format!("({value:e})"),
+            Self::Text(text) => quoted(text),
+            other => other.mysql_stored(kind),
+        }
+    }
+
+    /// A date that is none.
+    pub fn is_zero_date(&self) -> bool {
+        matches!(self, Self::Written(text) if ZERO_DATES.iter().any(|zero| text.starts_with(zero)))
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use owlet_engine::{Engine, Pushdown, QueryOptions};
+use owlet_mysql::ZeroDatePolicy;
 use tempfile::TempDir;
 use tokio_postgres::Client;
 
@@ -30,9 +31,17 @@ pub struct Servers {
     /// DynamoDB emulator.
     pub dynamodb: DynamoDb,
     endpoint: String,
-    /// URL of the MariaDB server.
+    /// URL of the MariaDB server, for loading and native answers.
     mysql: String,
+    /// URLs for the engine: of the user above, and of users whose sessions begin under other `sql_mode`s.
+    mysql_logins: Vec<String>,
 }
+
+/// Users of the MariaDB server whose sessions begin under these modes.
+const MYSQL_MODES: [(&str, &str); 2] = [
+    ("owlet_fuzz_ansi", "ANSI_QUOTES,PIPES_AS_CONCAT"),
+    ("owlet_fuzz_plain", "NO_BACKSLASH_ESCAPES"),
+];
 
 impl Servers {
     /// Creates the database with the collations of the traps.
@@ -46,14 +55,64 @@ impl Servers {
             )
             .await?;
         let endpoint = crate::environment::required("OWLET_TEST_DYNAMODB_ENDPOINT");
+        let mysql = crate::environment::required("OWLET_TEST_MYSQL_URL");
+        let mut mysql_logins = vec![mysql.clone()];
+        mysql_logins.extend(create_mysql_logins(&mysql).await?);
         Ok(Self {
             database,
             client,
             dynamodb: DynamoDb::new(endpoint.clone()),
             endpoint,
-            mysql: crate::environment::required("OWLET_TEST_MYSQL_URL"),
+            mysql,
+            mysql_logins,
         })
     }
+
+    /// The login of a case, the same for the case and its smaller versions.
+    fn mysql_login(&self, schema: &str) -> String {
+        let case = schema
+            .bytes()
+            .filter(u8::is_ascii_digit)
+            .fold(0_usize, |case, digit| {
+                (case * 10 + usize::from(digit - b'0')) % self.mysql_logins.len()
+            });
+        self.mysql_logins[case].clone()
+    }
+}
+
+/// Users who may only read, and whose sessions begin under another `sql_mode` than the server's.
+async fn create_mysql_logins(server: &str) -> Result<Vec<String>> {
+    let mut conn = crate::environment::connect_mysql(server).await?;
+    let mut mode = "@@sql_mode".to_owned();
+    for (user, its_mode) in MYSQL_MODES {
+        conn.query_drop(format!(
+            "CREATE USER IF NOT EXISTS {user} IDENTIFIED BY 'owlet'"
+        ))
+        .await?;
+        conn.query_drop(format!("GRANT SELECT, SHOW VIEW, PROCESS ON *.* TO {user}"))
+            .await?;
+        mode = format!("IF(USER() LIKE '{user}@%', '{its_mode}', {mode})");
+    }
+    // Run at the beginning of every session that is no administrator's.
+    conn.exec_drop(
+        "SET GLOBAL init_connect = ?",
+        (format!("SET sql_mode = {mode}"),),
+    )
+    .await?;
+    let mut logins = Vec::new();
+    for (user, its_mode) in MYSQL_MODES {
+        let place = server.rsplit_once('@').map(|(_, place)| place);
+        let place = place.ok_or("the URL of the MariaDB server names no user")?;
+        let url = format!("mysql://{user}:owlet@{place}");
+        let mut conn = crate::environment::connect_mysql(&url).await?;
+        let begun: Option<String> = conn.query_first("SELECT @@sql_mode").await?;
+        let begun = begun.unwrap_or_default();
+        if !its_mode.split(',').all(|word| begun.contains(word)) {
+            return Err(format!("sessions of {user} begin under {begun}, not {its_mode}").into());
+        }
+        logins.push(url);
+    }
+    Ok(logins)
 }
 
 /// Loaded tables.
@@ -126,9 +185,13 @@ impl<'a> World<'a> {
             }
         }
         drop(connection);
-        let engine = sources::engine(&Catalogs {
+        let engine = sources::engine_with_twins(&Catalogs {
             postgres: Some(servers.database.url()),
-            mysql: Some(servers.mysql.clone()),
+            mysql: Some(servers.mysql_login(schema)),
+            mysql_zero_dates: match tables.iter().any(Table::has_zero_dates) {
+                true => ZeroDatePolicy::Null,
+                false => ZeroDatePolicy::Error,
+            },
             sqlite: Some(lite),
             dynamodb: Some(servers.endpoint.clone()),
             object: None,
@@ -180,7 +243,7 @@ impl<'a> World<'a> {
             Home::Postgres => native::postgres(&self.servers.client, sql).await,
             Home::Sqlite => native::sqlite(&self.folder.path().join("fuzz.sqlite"), sql),
             Home::DynamoDb => Err("DynamoDB has no SQL".into()),
-            Home::Mysql => Err("queries are not rendered for MariaDB".into()),
+            Home::Mysql => native::mysql(&self.servers.mysql, sql).await,
         };
         answer.map_err(|error| error.to_string())
     }

@@ -60,10 +60,9 @@ impl Dataset {
         load::parquet(folder, &SPLIT_PARQUET, scale_factor)?;
         let catalogs = Catalogs {
             postgres: Some(url.to_owned()),
-            mysql: None,
-            sqlite: None,
             dynamodb: Some(endpoint),
             object: Some(folder.to_path_buf()),
+            ..Catalogs::default()
         };
         Ok(Self {
             scale_factor,
