@@ -169,10 +169,10 @@ async fn slt_files_pass_in_every_mode() {
         .unwrap();
     let engine = sources::engine(&Catalogs {
         postgres: Some(database.url()),
-        mysql: None,
         sqlite: Some(lite),
         dynamodb: Some(endpoint),
         object: Some(folder().join("fixture/files")),
+        ..Catalogs::default()
     })
     .unwrap();
 
