@@ -75,7 +75,11 @@ mod tests {
             "mysql://u:p@localhost:3307/x",
             "mysql://u:p@localhost/x?sslmode=require",
         ] {
-            assert_ne!(base, changed(|options| options.url = url.to_owned()), "{url}");
+            assert_ne!(
+                base,
+                changed(|options| options.url = url.to_owned()),
+                "{url}"
+            );
         }
         assert_ne!(
             base,
@@ -87,11 +91,12 @@ mod tests {
     #[test]
     fn databases_of_one_server_see_each_other() {
         let base = changed(|_| {});
-        for url in [
-            "mysql://u:p@localhost:3306/y",
-            "mariadb://u:p@localhost",
-        ] {
-            assert_eq!(base, changed(|options| options.url = url.to_owned()), "{url}");
+        for url in ["mysql://u:p@localhost:3306/y", "mariadb://u:p@localhost"] {
+            assert_eq!(
+                base,
+                changed(|options| options.url = url.to_owned()),
+                "{url}"
+            );
         }
     }
 }

@@ -84,7 +84,11 @@ mod tests {
             "postgres://u:p@localhost/x?sslmode=require",
             "postgres://u:p@localhost/x?target_session_attrs=read-write",
         ] {
-            assert_ne!(base, changed(|options| options.url = url.to_owned()), "{url}");
+            assert_ne!(
+                base,
+                changed(|options| options.url = url.to_owned()),
+                "{url}"
+            );
         }
         assert_ne!(base, changed(|options| options.numeric_scale = 4));
         assert_ne!(base, changed(|options| options.max_connections = 2));
@@ -96,7 +100,10 @@ mod tests {
             base,
             changed(|options| options.replica_urls = vec!["postgres://r".to_owned()])
         );
-        assert_ne!(base, changed(|options| options.password = Some("p".to_owned())));
+        assert_ne!(
+            base,
+            changed(|options| options.password = Some("p".to_owned()))
+        );
     }
 
     #[test]
@@ -104,8 +111,14 @@ mod tests {
         let base = changed(|_| {});
         let patterns = TablePatterns::new(&["sales.*".to_owned()], &[]).expect("patterns");
         assert_eq!(base, changed(|options| options.tables = patterns));
-        assert_eq!(base, changed(|options| options.gate.max_concurrent_queries = Some(1)));
-        assert_eq!(base, changed(|options| options.metadata_ttl = Duration::ZERO));
+        assert_eq!(
+            base,
+            changed(|options| options.gate.max_concurrent_queries = Some(1))
+        );
+        assert_eq!(
+            base,
+            changed(|options| options.metadata_ttl = Duration::ZERO)
+        );
         let servers = |catalog| {
             Settings::of_servers(catalog, PostgresOptions::new("postgres://u:p@localhost/x"))
                 .expect("valid options")

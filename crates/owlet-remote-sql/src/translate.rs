@@ -361,10 +361,14 @@ fn value(
             first.trim_start_matches("an expression over ")
         ),
     };
+    let has_length = matches!(
+        type_class(data_type),
+        TypeClass::Text | TypeClass::Binary | TypeClass::Other
+    );
+    let grows = lengthens(construct) || operands.iter().any(|operand| operand.unbounded_length);
     Ok(Fragment {
         unbounded_scale: operands.iter().any(|operand| operand.unbounded_scale),
-        unbounded_length: lengthens(construct)
-            || operands.iter().any(|operand| operand.unbounded_length),
+        unbounded_length: has_length && grows,
         ..Fragment::computed(sql, data_type.clone(), label)
     })
 }

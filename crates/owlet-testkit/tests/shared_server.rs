@@ -148,8 +148,14 @@ async fn two_catalogs_of_one_postgres_database_are_asked_as_one() {
 async fn the_report_names_all_catalogs_and_one_moment() {
     let database = postgres_world().await;
     let engine = engine(vec![
-        ("staff", postgres("staff", PostgresOptions::new(database.url()))),
-        ("shop", postgres("shop", PostgresOptions::new(database.url()))),
+        (
+            "staff",
+            postgres("staff", PostgresOptions::new(database.url())),
+        ),
+        (
+            "shop",
+            postgres("shop", PostgresOptions::new(database.url())),
+        ),
     ]);
     let report = async |statement: &str| {
         let sql = named(statement, "staff.hr.people", "shop.sales.orders");
@@ -165,15 +171,17 @@ async fn the_report_names_all_catalogs_and_one_moment() {
     assert_eq!(one.sources[0].catalog, "staff");
     assert_eq!(one.sources[0].tables_of, ["staff", "shop"]);
     // `upper` is not pushed, so the join is not either: two scans, and yet one snapshot.
-    let two = report(
-        "SELECT p.id, o.id FROM %people p JOIN %orders o ON upper(p.name) = upper(o.name)",
-    )
-    .await;
+    let two =
+        report("SELECT p.id, o.id FROM %people p JOIN %orders o ON upper(p.name) = upper(o.name)")
+            .await;
     assert_eq!(two.sources.len(), 2, "{:?}", two.sources);
     assert!(two.sources.iter().all(|source| source.catalog == "staff"));
     assert_eq!(two.sources[0].as_of, two.sources[1].as_of);
     assert_eq!(two.skew_ms, Some(0.0));
-    let other = two.sources.iter().find(|source| source.table == "sales.orders");
+    let other = two
+        .sources
+        .iter()
+        .find(|source| source.table == "sales.orders");
     assert_eq!(other.unwrap().tables_of, ["shop"]);
     database.drop_database().await.unwrap();
 }
@@ -197,10 +205,7 @@ async fn the_doors_of_all_catalogs_are_asked() {
         ("staff", postgres("staff", with(one_place()))),
         ("shop", postgres("shop", with(one_place()))),
     ]);
-    let answered = tokio::time::timeout(
-        Duration::from_secs(30),
-        answer(&both, &sql, Pushdown::On),
-    );
+    let answered = tokio::time::timeout(Duration::from_secs(30), answer(&both, &sql, Pushdown::On));
     assert_eq!(answered.await.unwrap().rows.len(), 4);
     // A query in the catalog that does not ask itself takes its only place.
     let limited = GateOptions {
@@ -208,7 +213,10 @@ async fn the_doors_of_all_catalogs_are_asked() {
         ..GateOptions::default()
     };
     let half = engine(vec![
-        ("staff", postgres("staff", PostgresOptions::new(database.url()))),
+        (
+            "staff",
+            postgres("staff", PostgresOptions::new(database.url())),
+        ),
         ("shop", postgres("shop", with(limited))),
     ]);
     let started = async |sql: &str| {
@@ -234,7 +242,10 @@ async fn two_databases_of_one_mariadb_are_asked_as_one() {
         MysqlDatabase::create("owlet_shared_hr").await.unwrap(),
         MysqlDatabase::create("owlet_shared_sales").await.unwrap(),
     );
-    let (people, orders) = (format!("{}.people", hr.name), format!("{}.orders", sales.name));
+    let (people, orders) = (
+        format!("{}.people", hr.name),
+        format!("{}.orders", sales.name),
+    );
     let mut conn = hr.connect().await.unwrap();
     for statement in [
         "CREATE TABLE %people (id int PRIMARY KEY, name varchar(20) COLLATE utf8mb4_general_ci, price decimal(10,2))",
@@ -287,7 +298,9 @@ async fn catalogs_of_other_users_or_databases_are_asked_by_themselves() {
         ))
         .await
         .unwrap();
-    let as_user = database.url().replacen("owlet:owlet@", &format!("{user}:p@"), 1);
+    let as_user = database
+        .url()
+        .replacen("owlet:owlet@", &format!("{user}:p@"), 1);
     assert!(as_user.contains(&user), "{as_user}");
     let mut cases = vec![
         ("another user", PostgresOptions::new(as_user)),
@@ -300,7 +313,10 @@ async fn catalogs_of_other_users_or_databases_are_asked_by_themselves() {
     cases.push(("other limits", stricter));
     for (case, options) in cases {
         let engine = engine(vec![
-            ("staff", postgres("staff", PostgresOptions::new(database.url()))),
+            (
+                "staff",
+                postgres("staff", PostgresOptions::new(database.url())),
+            ),
             ("shop", postgres("shop", options)),
         ]);
         let sql = named(STATEMENTS[0], "staff.hr.people", "shop.sales.orders");

@@ -512,7 +512,7 @@ impl<'a> Generator<'a> {
     /// A constant that often occurs in the column.
     fn constant_like(&mut self, operand: &Expr) -> Expr {
         if self.chance(0.04) {
-            return Expr::Constant(Value::Null, kind_of(operand));
+            return Expr::Constant(Value::Null, constant_kind(kind_of(operand)));
         }
         if let Expr::Column {
             table,
@@ -524,12 +524,13 @@ impl<'a> Generator<'a> {
             if !rows.is_empty() && self.chance(0.7) {
                 let row = self.random.random_range(0..rows.len());
                 let value = &rows[row][*column];
-                if *value != Value::Null && !value.is_zero_date() {
+                let has_constant = constant_kind(*kind) == *kind && !value.is_zero_date();
+                if *value != Value::Null && has_constant {
                     return Expr::Constant(rows[row][*column].clone(), *kind);
                 }
             }
         }
-        let kind = kind_of(operand);
+        let kind = constant_kind(kind_of(operand));
         Expr::Constant(kind.value(self.random), kind)
     }
 
@@ -810,6 +811,14 @@ fn default_kind(class: Class) -> Kind {
     }
 }
 
+/// The engine's constants have at most 38 digits.
+fn constant_kind(kind: Kind) -> Kind {
+    match kind {
+        Kind::Decimal(precision, _) if precision > 38 => Kind::Decimal(30, 10),
+        other => other,
+    }
+}
+
 fn kind_of(operand: &Expr) -> Kind {
     match operand {
         Expr::Column { kind, .. } | Expr::Constant(_, kind) | Expr::Cast(_, kind) => *kind,
@@ -831,6 +840,22 @@ impl Query {
                     || aggregates
                         .iter()
                         .any(|aggregate| matches!(aggregate.function, "sum" | "avg"))
+            }
+        }
+    }
+
+    /// An output column calls this function.
+    pub fn output_calls(&self, function: &str) -> bool {
+        let calls = |expression: &Expr| {
+            expression.any(&|inner| matches!(inner, Expr::Call(name, _, _) if *name == function))
+        };
+        match &self.output {
+            Output::Rows { expressions, .. } => expressions.iter().any(calls),
+            Output::Groups {
+                keys, aggregates, ..
+            } => {
+                let arguments = aggregates.iter().filter_map(|call| call.argument.as_ref());
+                keys.iter().chain(arguments).any(calls)
             }
         }
     }

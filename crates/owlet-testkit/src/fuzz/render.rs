@@ -218,6 +218,12 @@ impl Renderer<'_> {
             None => "*".to_owned(),
             Some(argument) => {
                 let class = argument.class();
+                if self.target == Target::Mysql
+                    && aggregate.function == "sum"
+                    && is_widest(argument)
+                {
+                    return None;
+                }
                 let compares = aggregate.distinct || matches!(aggregate.function, "min" | "max");
                 if self.target != Target::Owlet
                     && (class == Class::Float && compares || aggregate.function == "avg")
@@ -416,6 +422,11 @@ impl Renderer<'_> {
                     sub(right)?
                 )
             }
+            Expr::Binary(_, left, right)
+                if self.target == Target::Mysql && (is_widest(left) || is_widest(right)) =>
+            {
+                return None;
+            }
             Expr::Binary(operator, left, right) => {
                 format!("({} {operator} {})", sub(left)?, sub(right)?)
             }
@@ -461,6 +472,10 @@ impl Renderer<'_> {
                 column,
                 negated,
             } => {
+                // MariaDB finds 18446744073709551615 not in (NULL) when the NULL is a decimal of fewer digits.
+                if self.target == Target::Mysql && *negated && operand.class() == Class::Decimal {
+                    return None;
+                }
                 let inner = format!("SELECT {} FROM {}", compared(column)?, self.table(*table));
                 format!("({} {}IN ({inner}))", compared(operand)?, not(*negated))
             }
@@ -492,6 +507,13 @@ impl Renderer<'_> {
             _ => format!("t{table}.{}", identifier(name)),
         }
     }
+}
+
+/// MariaDB has 65 digits, and cuts a result with more to the largest number it has.
+fn is_widest(expression: &Expr) -> bool {
+    expression.any(&|inner| {
+        matches!(inner, Expr::Column { kind: Kind::Decimal(precision, _), .. } if *precision > 38)
+    })
 }
 
 impl Query {

@@ -234,13 +234,13 @@ impl Table {
             let rows: Vec<String> = rows
                 .iter()
                 .map(|row| {
-                    let values = row
-                        .iter()
-                        .zip(&self.columns)
-                        .map(|(value, column)| match target {
-                            Target::Mysql => value.mysql_stored(column.kind),
-                            _ => value.sql(column.kind, target),
-                        });
+                    let values =
+                        row.iter()
+                            .zip(&self.columns)
+                            .map(|(value, column)| match target {
+                                Target::Mysql => value.mysql_stored(column.kind),
+                                _ => value.sql(column.kind, target),
+                            });
                     format!("({})", values.collect::<Vec<_>>().join(", "))
                 })
                 .collect();

@@ -530,7 +530,9 @@ impl Value {
                 (Kind::Timestamp, _) => format!("TIMESTAMP '{text}'"),
                 (Kind::Instant, Target::Postgres) => format!("TIMESTAMPTZ '{text}+00'"),
                 (Kind::Instant, _) => format!("TIMESTAMP '{text} UTC'"),
-                (Kind::Decimal(_, _) | Kind::BigUnsigned, Target::Postgres) => format!("CAST('{text}' AS numeric)"),
+                (Kind::Decimal(_, _) | Kind::BigUnsigned, Target::Postgres) => {
+                    format!("CAST('{text}' AS numeric)")
+                }
                 (Kind::Decimal(_, _), _) if text.contains('.') => format!("DECIMAL '{text}'"),
                 _ => format!("CAST('{text}' AS {})", type_name()),
             },

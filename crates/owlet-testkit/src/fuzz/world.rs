@@ -136,6 +136,14 @@ impl<'a> World<'a> {
             .await?;
         let lite = folder.path().join("fuzz.sqlite");
         let connection = rusqlite::Connection::open(&lite)?;
+        if tables.iter().any(|table| table.home == Home::Mysql) {
+            let mut conn = crate::environment::connect_mysql(&servers.mysql).await?;
+            let database = mysql_schema(schema);
+            conn.query_drop(format!("DROP DATABASE IF EXISTS {database}"))
+                .await?;
+            conn.query_drop(format!("CREATE DATABASE {database} CHARACTER SET utf8mb4"))
+                .await?;
+        }
         for table in tables {
             match table.home {
                 Home::Postgres => {
@@ -161,11 +169,6 @@ impl<'a> World<'a> {
                         _ => "NO_BACKSLASH_ESCAPES",
                     };
                     conn.query_drop(format!("SET sql_mode = '{mode}'")).await?;
-                    let database = mysql_schema(schema);
-                    conn.query_drop(format!(
-                        "CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb4"
-                    ))
-                    .await?;
                     for statement in table.sql(Target::Mysql, schema) {
                         conn.query_drop(&statement)
                             .await
