@@ -491,10 +491,12 @@ impl Renderer<'_> {
         }
         let name = self.column(table, column);
         Some(match kind {
-            Kind::Text(_) | Kind::Character(_) => {
+            Kind::Text(_) | Kind::Character(_) | Kind::Enumeration => {
                 format!("(CONVERT({name} USING utf8mb4) COLLATE utf8mb4_nopad_bin)")
             }
-            Kind::Unsigned => format!("CAST({name} AS SIGNED)"),
+            Kind::Unsigned | Kind::Year | Kind::Bits => format!("CAST({name} AS SIGNED)"),
+            // As it is, it would be shown with six digits.
+            Kind::Real => format!("CAST({name} AS DOUBLE)"),
             Kind::BigUnsigned => format!("CAST({name} AS DECIMAL(20,0))"),
             _ => name,
         })

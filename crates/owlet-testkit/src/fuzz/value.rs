@@ -45,6 +45,12 @@ pub enum Kind {
     Unsigned,
     /// 64 bits without sign, a decimal to the engine (MariaDB)
     BigUnsigned,
+    /// `year`, a number that is compared as one of four digits (MariaDB)
+    Year,
+    /// `bit(16)`, a number that is stored as bytes (MariaDB)
+    Bits,
+    /// `enum(…)`, a text that is ordered by its position in the declaration (MariaDB)
+    Enumeration,
     /// 32-bit float
     Real,
     /// 64-bit float
@@ -298,6 +304,9 @@ const BIG_UNSIGNED: &[&str] = &[
     "18446744073709551614",
     "18446744073709551615",
 ];
+const YEARS: &[i64] = &[0, 1901, 1970, 2000, 2005, 2024, 2155];
+const BITS: &[i64] = &[0, 1, 2, 48, 49, 255, 256, 65_535];
+const ENUMERATED: &[&str] = &["z", "a", "B", "é", "10", "9"];
 const UNSIGNED: &[i64] = &[0, 1, 2, 3, 7, 2_147_483_647, 2_147_483_648, 4_294_967_295];
 /// What MariaDB stores where no `sql_mode` forbids it, and the engine shows as NULL when told to.
 pub const ZERO_DATES: &[&str] = &["0000-00-00", "2024-00-00", "2024-05-00"];
@@ -350,12 +359,15 @@ impl Kind {
     pub fn class(self) -> Class {
         match self {
             Self::Boolean => Class::Boolean,
-            Self::SmallInteger | Self::Integer | Self::BigInteger | Self::Unsigned => {
-                Class::Integer
-            }
+            Self::SmallInteger
+            | Self::Integer
+            | Self::BigInteger
+            | Self::Unsigned
+            | Self::Year
+            | Self::Bits => Class::Integer,
             Self::Real | Self::Double => Class::Float,
             Self::Decimal(_, _) | Self::BigUnsigned => Class::Decimal,
-            Self::Text(_) | Self::Character(_) => Class::Text,
+            Self::Text(_) | Self::Character(_) | Self::Enumeration => Class::Text,
             Self::Date => Class::Date,
             Self::Timestamp => Class::Timestamp,
             Self::Instant => Class::Instant,
@@ -370,10 +382,11 @@ impl Kind {
             (Self::Boolean, _) => "boolean",
             (Self::SmallInteger, Target::Sqlite)
             | (Self::Integer, Target::Sqlite)
-            | (Self::BigInteger | Self::Unsigned | Self::BigUnsigned, Target::Sqlite) => "INTEGER",
-            (Self::SmallInteger, _) => "smallint",
+            | (Self::BigInteger | Self::Unsigned | Self::BigUnsigned, Target::Sqlite)
+            | (Self::Year | Self::Bits, Target::Sqlite) => "INTEGER",
+            (Self::SmallInteger | Self::Year, _) => "smallint",
             (Self::Integer, _) => "integer",
-            (Self::BigInteger | Self::Unsigned, _) => "bigint",
+            (Self::BigInteger | Self::Unsigned | Self::Bits, _) => "bigint",
             (Self::BigUnsigned, _) => "decimal(20,0)",
             (Self::Real, _) => "real",
             (Self::Double, Target::Owlet) => "double",
@@ -383,7 +396,8 @@ impl Kind {
                 return format!("numeric({precision},{scale})");
             }
             (Self::Decimal(precision, scale), _) => return format!("decimal({precision},{scale})"),
-            (Self::Text(_) | Self::Character(_), Target::Owlet) => "varchar",
+            (Self::Text(_) | Self::Character(_) | Self::Enumeration, Target::Owlet) => "varchar",
+            (Self::Enumeration, _) => "text",
             (Self::Text(Collation::Binary | Collation::Western), Target::Postgres) => {
                 "text COLLATE \"C\""
             }
@@ -414,6 +428,9 @@ impl Kind {
             Self::BigInteger => "bigint".to_owned(),
             Self::Unsigned => "int unsigned".to_owned(),
             Self::BigUnsigned => "bigint unsigned".to_owned(),
+            Self::Year => "year".to_owned(),
+            Self::Bits => "bit(16)".to_owned(),
+            Self::Enumeration => format!("enum('{}')", ENUMERATED.join("', '")),
             Self::Real => "float".to_owned(),
             Self::Double => "double".to_owned(),
             Self::Decimal(precision, scale) => format!("decimal({precision},{scale})"),
@@ -444,6 +461,9 @@ impl Kind {
             Self::Integer | Self::BigInteger => Value::Integer(pick(random, SMALL_INTEGERS)),
             Self::Unsigned => Value::Integer(pick(random, UNSIGNED)),
             Self::BigUnsigned => Value::Written(pick(random, BIG_UNSIGNED)),
+            Self::Year => Value::Integer(pick(random, YEARS)),
+            Self::Bits => Value::Integer(pick(random, BITS)),
+            Self::Enumeration => Value::Text(pick(random, ENUMERATED).to_owned()),
             Self::Real => Value::Float(pick(random, REALS)),
             Self::Double => Value::Float(pick(random, DOUBLES)),
             Self::Decimal(precision, _) if precision > 38 => {
