@@ -88,3 +88,21 @@ async fn numbers_over_long_texts_are_ordered_and_grouped_by() {
         .await;
     world.database.drop_database().await.unwrap();
 }
+
+/// Proved not to be NULL by the logical plan only; the physical planner refused to aggregate it.
+#[tokio::test]
+async fn what_a_condition_proves_may_be_grouped_by() {
+    let world = World::create(&[
+        "CREATE TABLE pairs (id int PRIMARY KEY, one int, two int)",
+        "INSERT INTO pairs VALUES (1, 1, 1), (2, 1, 2), (3, NULL, 3), (4, NULL, NULL), (10, 5, 5), (11, 7, NULL)",
+    ])
+    .await;
+    world
+        .check(
+            "SELECT DISTINCT CASE WHEN p.one = p.two THEN p.one ELSE CAST(p.id AS bigint) / 2 END FROM %.pairs p",
+            "SELECT DISTINCT CASE WHEN p.one = p.two THEN p.one ELSE p.id DIV 2 END FROM %.pairs p",
+            RowOrder::Any,
+        )
+        .await;
+    world.database.drop_database().await.unwrap();
+}
