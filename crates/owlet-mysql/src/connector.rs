@@ -50,7 +50,7 @@ impl MysqlConnector {
         let pool = Pool::new(catalog, max_connections, servers);
         let settings = Arc::clone(pool.settings(PRIMARY)?);
         let mut gate = settings.options.gate.clone();
-        gate.source = format!("mysql {}", settings.place);
+        gate.source = settings.gate_source();
         Ok(Self {
             routes: Arc::new(Routes::new(
                 pool.replicas(),

@@ -106,7 +106,7 @@ async fn latency(session: &mut Session) -> Result<Duration, Error> {
 
 #[derive(Debug)]
 struct Rights {
-    /// `user@host`, as the server has recognised it.
+    /// `'user'@'host'`, as the server has recognised it.
     user: String,
     grants: Vec<String>,
     readable_tables: u64,
@@ -160,6 +160,7 @@ async fn rights(session: &mut Session) -> Result<Rights, Error> {
         user: read_only
             .first()
             .and_then(|row| text(row, 1))
+            .map(|account| quoted_account(&account))
             .unwrap_or_default(),
         grants: grants.iter().filter_map(|row| text(row, 0)).collect(),
         readable_tables: tables.first().and_then(|row| number(row, 0)).unwrap_or(0),
@@ -169,6 +170,15 @@ async fn rights(session: &mut Session) -> Result<Rights, Error> {
             .is_some_and(|cipher| !cipher.is_empty()),
         is_replica: read_only.first().and_then(|row| number(row, 0)) == Some(1),
     })
+}
+
+/// `reader@%` as statements spell it.
+fn quoted_account(account: &str) -> String {
+    let quoted = |part: &str| format!("'{}'", part.replace('\'', "''"));
+    match account.rsplit_once('@') {
+        Some((user, host)) => format!("{}@{}", quoted(user), quoted(host)),
+        None => quoted(account),
+    }
 }
 
 /// The gravest thing worth saying about a source that works.
@@ -203,4 +213,15 @@ fn warning(rights: &Rights, settings: &Settings) -> (String, String) {
         );
     }
     (String::new(), String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted_account;
+
+    #[test]
+    fn accounts_are_spelled_as_statements_take_them() {
+        assert_eq!(quoted_account("reader@%"), "'reader'@'%'");
+        assert_eq!(quoted_account("o'neil@x@10.%"), "'o''neil@x'@'10.%'");
+    }
 }

@@ -27,6 +27,7 @@ mod settings;
 mod snapshot;
 mod tls;
 mod types;
+mod view;
 
 pub use connector::MysqlConnector;
 pub use options::{MysqlOptions, SnapshotPolicy, SslMode, TinyIntPolicy, ZeroDatePolicy};

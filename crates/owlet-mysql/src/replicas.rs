@@ -182,7 +182,8 @@ impl Routes {
                 .await
                 .map(|()| Lag::Unknown(String::new())),
         };
-        if !matches!(&result, Err(error) if !matches!(error, Error::Server(_))) {
+        if matches!(&result, Ok(_) | Err(Error::Server(_))) {
+            // The server has answered: there is nothing to cancel.
             lease.statement_finished();
         }
         let settings = pool.settings(server)?;

@@ -398,7 +398,13 @@ fn setup(settings: &Settings, server: &Server) -> Vec<String> {
             settings.options.lock_timeout.as_secs().max(1)
         ),
         "sql_select_limit = DEFAULT".to_owned(),
+        // A connection of a query's snapshot waits for its turn as long as the query's reader makes it wait.
+        format!("wait_timeout = GREATEST(@@wait_timeout, {PATIENCE_SECONDS})"),
     ];
+    if server.product == Product::MariaDb && server.version >= (10, 3, 0) {
+        variables.push("idle_transaction_timeout = 0".to_owned());
+        variables.push("idle_readonly_transaction_timeout = 0".to_owned());
+    }
     if server.product == Product::MariaDb {
         // Hash joins, which are off by default: a join of two large tables without an index would take hours.
         variables.push("join_cache_level = 4".to_owned());

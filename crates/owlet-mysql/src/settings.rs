@@ -191,6 +191,15 @@ impl Settings {
             .with_secret("url_password", password.as_deref())
     }
 
+    /// What a limit of queries is about: the same for all catalogs that mean the same server, as far as that is known
+    /// without asking.
+    pub(crate) fn gate_source(&self) -> String {
+        match &self.address.host {
+            Some(_) => format!("mysql {}", self.place),
+            None => format!("mysql catalog {}", self.catalog),
+        }
+    }
+
     /// The database of the URL.
     pub(crate) fn database(&self) -> Option<&str> {
         self.address.database.as_deref()
@@ -320,11 +329,10 @@ impl Address {
     }
 
     fn place(&self) -> String {
-        format!(
-            "{}:{}",
-            self.host.as_deref().unwrap_or_default(),
-            self.port.unwrap_or(DEFAULT_PORT)
-        )
+        match &self.host {
+            Some(host) => format!("{host}:{}", self.port.unwrap_or(DEFAULT_PORT)),
+            None => "the server of the secret".to_owned(),
+        }
     }
 }
 
@@ -399,12 +407,12 @@ fn is_local(host: &str) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use owlet_connector::{LoginProvider, Refusal};
 
     use super::*;
 
-    pub(crate) fn settings(options: MysqlOptions) -> Settings {
+    fn settings(options: MysqlOptions) -> Settings {
         servers(options).swap_remove(0)
     }
 
@@ -413,7 +421,7 @@ pub(crate) mod tests {
     }
 
     #[derive(Debug)]
-    pub(crate) struct Fixed(pub(crate) Login, pub(crate) Encryption);
+    struct Fixed(Login, Encryption);
 
     #[async_trait::async_trait]
     impl LoginProvider for Fixed {
@@ -459,6 +467,21 @@ pub(crate) mod tests {
         assert_eq!(tunnel.user, "reader");
         assert_eq!(tunnel.password.as_deref(), Some("hunter2"));
         assert_eq!(tunnel.sslmode, SslMode::Prefer);
+    }
+
+    #[test]
+    fn catalogs_of_secrets_do_not_share_their_places() {
+        let source = |catalog: &str, url: &str| {
+            let mut options = MysqlOptions::new(url);
+            options.login = Some(Arc::new(Fixed(secret(), Encryption::AsConfigured)));
+            let servers = Settings::of_servers(catalog, options).expect("valid options");
+            servers[0].gate_source()
+        };
+        assert_ne!(source("one", ""), source("two", ""));
+        assert_eq!(
+            source("one", "mysql://h/x"),
+            source("two", "mysql://h:3306/y")
+        );
     }
 
     #[tokio::test]

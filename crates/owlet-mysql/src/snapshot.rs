@@ -13,16 +13,16 @@
 //! beyond its first connection, and views of queries leave half of the connections to others.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use owlet_connector::{ConnectorError, QueryWork, ScanContext, WorkRecorder};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::agreement::{self, Source, Taken, end};
+use crate::agreement::{self, Source, end};
 use crate::plan::SplitPayload;
 use crate::pool::Lease;
+use crate::view::{Scope, State, View, keep, lock};
 
 /// How long a snapshot is kept for splits that have not been opened while no split is being read.
 const GRACE: Duration = Duration::from_secs(60);
@@ -78,46 +78,6 @@ struct Place {
     lent: usize,
     /// Rows have been handed over: all others must come from the same snapshot.
     delivered: bool,
-}
-
-/// Connections in one snapshot.
-#[derive(Debug)]
-struct View {
-    scope: Scope,
-    /// Held while the connections are opened.
-    opening: tokio::sync::Mutex<()>,
-    connections: Mutex<Connections>,
-    /// A connection came back or is gone.
-    changed: Notify,
-}
-
-/// Whose view it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Scan,
-    Query,
-}
-
-#[derive(Debug)]
-struct Connections {
-    state: State,
-    /// Not lent at the moment.
-    idle: Vec<Lease>,
-    /// Lent or idle.
-    alive: usize,
-    /// Lent to somebody who reads.
-    reading: usize,
-    /// Scans of the query that need no more rows.
-    done: usize,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    NotYet,
-    /// The connections are there; others cannot join.
-    Open(Taken),
-    /// Given up; rows read before came from it, so no other may replace it.
-    Expired,
 }
 
 /// A split's part in a run; dropped when its stream is.
@@ -481,54 +441,6 @@ impl Drop for RunLease {
     }
 }
 
-impl Connections {
-    fn take_idle(&mut self) -> Option<Lease> {
-        while let Some(mut lease) = self.idle.pop() {
-            if lease.session().is_ok_and(|session| !session.is_closed()) {
-                lease.unpark();
-                return Some(lease);
-            }
-            self.alive -= 1;
-        }
-        None
-    }
-}
-
-impl View {
-    fn new(scope: Scope) -> Self {
-        Self {
-            scope,
-            opening: tokio::sync::Mutex::new(()),
-            connections: Mutex::new(Connections {
-                state: State::NotYet,
-                idle: Vec::new(),
-                alive: 0,
-                reading: 0,
-                done: 0,
-            }),
-            changed: Notify::new(),
-        }
-    }
-
-    /// Ends the transactions of idle connections; lent ones follow when they come back.
-    fn close(&self) {
-        let idle: Vec<Lease> = {
-            let mut connections = lock(&self.connections);
-            connections.state = State::Expired;
-            connections.alive -= connections.idle.len();
-            connections.idle.drain(..).collect()
-        };
-        self.changed.notify_waiters();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                for lease in idle {
-                    end(lease).await;
-                }
-            });
-        }
-    }
-}
-
 impl Run {
     fn view(&self) -> Arc<View> {
         Arc::clone(&lock(&self.place).view)
@@ -609,21 +521,6 @@ fn nobody_reads(source: Source<'_>) -> ConnectorError {
     }
 }
 
-/// Keeps a query's view until the query is over.
-async fn keep(view: Arc<View>, query: Weak<QueryWork>, cancellation: CancellationToken) {
-    let forgotten = async {
-        while query.strong_count() > 0 {
-            tokio::time::sleep(TICK).await;
-        }
-    };
-    // The engine cancels the token when the query ends, in whatever way.
-    tokio::select! {
-        () = cancellation.cancelled() => {}
-        () = forgotten => {}
-    }
-    view.close();
-}
-
 /// Gives a scan's view up once the query is over, or nobody came for a while.
 async fn watch(snapshots: Arc<Snapshots>, key: RunKey, run: Arc<Run>) {
     let mut waited = Duration::ZERO;
@@ -639,8 +536,4 @@ async fn watch(snapshots: Arc<Snapshots>, key: RunKey, run: Arc<Run>) {
         }
     }
     run.view().close();
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

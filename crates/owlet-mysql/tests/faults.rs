@@ -234,29 +234,95 @@ async fn too_many_connections() {
 async fn a_rotated_password_is_found() {
     let server = Server::start(&[]);
     let database = Database::create_at(&server.url(), "rotated").await;
-    database
-        .run("CREATE USER reader IDENTIFIED BY 'first'")
-        .await;
-    database.run("GRANT SELECT ON *.* TO reader").await;
+    fill(&database).await;
+    server.execute("CREATE USER reader IDENTIFIED BY 'first'; GRANT SELECT ON *.* TO reader");
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), "first\n").expect("written");
     let mut options = MysqlOptions::new(format!("mysql://reader@127.0.0.1:{}", server.port));
     options.password_file = Some(file.path().to_owned());
     options.metadata_ttl = Duration::ZERO;
     let connector = MysqlConnector::new("my", options).expect("valid options");
-    connector.schemas().await.expect("the first password");
-    database
-        .run("ALTER USER reader IDENTIFIED BY 'second'")
-        .await;
-    database
-        .run("SELECT CONCAT('KILL ', ID) FROM information_schema.PROCESSLIST WHERE USER = 'reader'")
-        .await;
+    let metadata = table(&connector, &database, "big").await;
+    let plan = connector
+        .plan_scan(&request(&metadata))
+        .await
+        .expect("a plan");
+    // A statement under way goes on with the old one.
+    let mut stream = connector.open(&plan, 0, context(recorder()));
+    let mut rows = stream
+        .next()
+        .await
+        .expect("a batch")
+        .expect("rows")
+        .num_rows();
+    server.execute("ALTER USER reader IDENTIFIED BY 'second'");
     std::fs::write(file.path(), "second\n").expect("written");
-    let fresh = MysqlConnector::new("my", {
-        let mut options = MysqlOptions::new(format!("mysql://reader@127.0.0.1:{}", server.port));
-        options.password_file = Some(file.path().to_owned());
-        options
-    })
-    .expect("valid options");
-    fresh.schemas().await.expect("the second password");
+    while let Some(batch) = stream.next().await {
+        rows += batch.expect("rows").num_rows();
+    }
+    assert!(rows > 0);
+    // Connections that are gone are replaced with the new one.
+    loop {
+        let reader = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'reader' LIMIT 1";
+        let id = server.execute(reader);
+        if id.is_empty() {
+            break;
+        }
+        server.execute(&format!("KILL {id}"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let metadata = table(&connector, &database, "big").await;
+    assert_eq!(metadata.columns.len(), 2);
+    let mut stream = connector.open(&plan, 0, context(recorder()));
+    assert!(stream.next().await.expect("a batch").is_ok());
+}
+
+/// A replica that dies in the middle: an error for that query, the primary for the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_killed_while_it_is_read() {
+    let primary = Server::start(&["--server-id=1", "--log-bin=primary"]);
+    let replica = Server::replica(&primary);
+    let database = Database::create_at(&primary.url(), "died").await;
+    fill(&database).await;
+    replica.until(
+        &format!(
+            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{}'",
+            database.name
+        ),
+        "1",
+    );
+    replica.until(
+        &format!("SELECT COUNT(*) FROM {}.big", database.name),
+        &ROWS.to_string(),
+    );
+    let mut options = database.options();
+    options.replica_urls = vec![format!("mysql://127.0.0.1:{}", replica.port)];
+    options.max_connections = 1;
+    let connector = MysqlConnector::new("my", options).expect("valid options");
+    let metadata = table(&connector, &database, "big").await;
+    let plan = connector
+        .plan_scan(&request(&metadata))
+        .await
+        .expect("a plan");
+    let work = recorder();
+    let mut stream = connector.open(&plan, 0, context(std::sync::Arc::clone(&work)));
+    assert!(stream.next().await.expect("a batch").is_ok());
+    assert!(work.snapshot().access.contains("at replica"));
+    replica.kill();
+    let error = loop {
+        match stream.next().await.expect("not the end") {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(error, ConnectorError::ConnectionLost { .. }),
+        "{error:?}"
+    );
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let work = recorder();
+    let mut stream = connector.open(&plan, 0, context(std::sync::Arc::clone(&work)));
+    assert!(stream.next().await.expect("a batch").is_ok());
+    assert!(!work.snapshot().access.contains("at replica"));
 }
