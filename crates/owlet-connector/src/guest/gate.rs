@@ -117,7 +117,7 @@ impl Gate {
     pub fn shares_places_with(&self, other: &Self) -> bool {
         match (&self.places, &other.places) {
             (Some(one), Some(two)) => {
-                one.files.first().is_some() && one.files.first() == two.files.first()
+                !one.files.is_empty() && one.files.first() == two.files.first()
             }
             _ => false,
         }

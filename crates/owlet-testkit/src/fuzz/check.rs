@@ -150,11 +150,8 @@ fn order_dependent_error<'a>(
     (of_a_value && (of_date_trunc || !query.output_computes())).then_some(message)
 }
 
-/// Every name in a query is one of the case's.
 fn is_bug(message: &str) -> bool {
-    message.starts_with(super::world::BUG)
-        || message.to_lowercase().contains("internal error")
-        || message.contains("does not exist")
+    message.starts_with(super::world::BUG) || message.to_lowercase().contains("internal error")
 }
 
 fn shown(answer: &Result<Answer, String>) -> String {
