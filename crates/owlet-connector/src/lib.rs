@@ -24,7 +24,10 @@ pub use expression::{
     ArithmeticOperator, CastFailure, ColumnReference, CompareOperator, Expression, NullsOrder,
     SortDirection, SortKey, Truth,
 };
-pub use guest::{Gate, GateOptions, OpenHours, Place, TablePatterns};
+pub use guest::{
+    Condition, Gate, GateOptions, Lag, OpenHours, PRIMARY, Place, ReplicaLag, Routes, ServerId,
+    TablePatterns,
+};
 pub use literal::{Literal, LiteralValue};
 pub use metadata::{
     Collation, ColumnMetadata, ColumnStatistics, RowCount, TableKind, TableMetadata, TableSummary,

@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use mysql_async::Error;
-use owlet_connector::ConnectorError;
+use owlet_connector::{ConnectorError, ServerId};
 use owlet_remote_sql::mysql::Product;
 
 use crate::catalog::text;
 use crate::failure::{Stage, is_connection_failure, translate};
 use crate::options::SnapshotPolicy;
-use crate::pool::{Lease, Pool, ServerId};
+use crate::pool::{Lease, Pool};
 use crate::settings::Settings;
 
 /// How often snapshots are taken again because they turned out to be different, or the connection dead.

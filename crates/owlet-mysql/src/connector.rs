@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow_schema::Schema;
 use async_trait::async_trait;
 use owlet_connector::{
-    Activity, BatchStream, Connector, ConnectorError, Exactness, Gate, Health, Result, ScanContext,
-    ScanPlan, ScanRequest, ServerIdentity, TableMetadata, TableSummary,
+    Activity, BatchStream, Connector, ConnectorError, Exactness, Gate, Health, PRIMARY, Result,
+    Routes, ScanContext, ScanPlan, ScanRequest, ServerIdentity, TableMetadata, TableSummary,
 };
 use owlet_remote_sql::mysql::Product;
 use owlet_remote_sql::{Dialect, QueryOptions, Relation, RemoteTable, SqlConnector};
@@ -19,8 +19,8 @@ use crate::failure::{Stage, translate};
 use crate::keys::{self, SplitLimits, Subject};
 use crate::options::MysqlOptions;
 use crate::plan::{self, Filters, KeyRange, SharedTable};
-use crate::pool::{Lease, PRIMARY, Pool};
-use crate::replicas::Routes;
+use crate::pool::{Lease, Pool};
+use crate::replicas::Replicas;
 use crate::request::{self, ScanRelation};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -68,7 +68,7 @@ impl MysqlConnector {
     /// A connection for catalog queries; one that was idle is asked for a sign of life first.
     async fn catalog_lease(&self) -> Result<Lease> {
         self.gate.check_open()?;
-        let server = self.routes.choose(&self.pool).await;
+        let server = self.routes.choose(&Replicas(&self.pool)).await;
         let mut lease = self.pool.acquire(server).await?;
         if !lease.session_mut()?.seems_alive().await {
             drop(lease);
@@ -496,7 +496,7 @@ impl SqlConnector for MysqlConnector {
         let dialect = self
             .dialect
             .get_or_try_init(async || {
-                let server = self.routes.choose(&self.pool).await;
+                let server = self.routes.choose(&Replicas(&self.pool)).await;
                 let lease = self.pool.acquire(server).await?;
                 let exact = lease.session()?.server.dialect();
                 lease.release();

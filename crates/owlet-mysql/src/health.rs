@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mysql_async::Error;
-use owlet_connector::{ConnectorError, Health};
+use owlet_connector::{Condition, ConnectorError, Health, PRIMARY, Routes};
 
 use crate::catalog::{number, text};
 use crate::failure::{Stage, translate};
 use crate::options::SslMode;
-use crate::pool::{PRIMARY, Pool};
-use crate::replicas::{Condition, Routes};
+use crate::pool::Pool;
+use crate::replicas::Replicas;
 use crate::session::Session;
 use crate::settings::Settings;
 
@@ -33,7 +33,7 @@ pub(crate) async fn check(pool: &Arc<Pool>, settings: &Settings, routes: &Routes
         Err(error) => return failed(&error),
     };
     for replica in 0..pool.replicas() {
-        let (reason, fix) = match routes.condition(pool, replica).await {
+        let (reason, fix) = match routes.condition(&Replicas(pool), replica).await {
             Condition::Good => continue,
             Condition::Behind(reason) => (reason, "queries go to the other servers meanwhile"),
             Condition::Unusable(reason) => (reason, "check the address in replica_urls"),

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use arrow_schema::Schema;
 use futures::TryStreamExt;
-use owlet_connector::{BatchStream, ConnectorError, Result, ScanContext, ScanPlan};
+use owlet_connector::{
+    BatchStream, ConnectorError, PRIMARY, Result, ScanContext, ScanPlan, ServerId,
+};
 use owlet_remote_sql::SqlConnector;
 
 use crate::connector::MysqlConnector;
 use crate::plan::{self, SplitPayload};
-use crate::pool::{PRIMARY, ServerId};
+use crate::replicas::Replicas;
 use crate::request;
 use crate::scan::{self, ScanParts, SplitQuery};
 use crate::snapshot::Ticket;
@@ -41,10 +43,11 @@ impl MysqlConnector {
         let connector = self.clone();
         let (access, remote) = (plan.access.clone(), plan.remote.clone());
         let stream = async move {
+            let replicas = Replicas(&connector.pool);
             let server = tokio::select! {
                 biased;
                 () = context.cancellation.cancelled() => return Err(ConnectorError::Cancelled),
-                server = connector.routes.of_query(&connector.pool, context.work.query()) => server,
+                server = connector.routes.of_query(&replicas, context.work.query()) => server,
             };
             if server != PRIMARY {
                 let place = &connector.pool.settings(server)?.place;

@@ -1,173 +1,30 @@
-//! Which server a query goes to: a replica that keeps up, in turn, else the primary. All scans of a query go to the
-//! same one. Must never know what is read there.
+//! How far a MySQL or MariaDB replica is behind. Must never know what is read there.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use mysql_async::Error;
-use owlet_connector::{ConnectorError, QueryWork};
+use owlet_connector::{ConnectorError, Lag, ReplicaLag, ServerId};
 use owlet_remote_sql::mysql::Product;
-use tokio::sync::OnceCell;
 
 use crate::catalog::text;
 use crate::failure::{Stage, translate};
-use crate::pool::{PRIMARY, Pool, ServerId};
+use crate::pool::Pool;
 use crate::session::Session;
-
-/// How long a replica's answer about its lag is believed.
-const BELIEVED: Duration = Duration::from_secs(1);
-/// How long a replica that could not be asked is left alone.
-const LEFT_ALONE: Duration = Duration::from_secs(10);
 
 /// Aurora's readers are no replicas to the protocol's statements; they tell their lag here ("Aurora MySQL
 /// information_schema tables", Amazon Aurora User Guide).
 const AURORA_LAG: &str = "SELECT replica_lag_in_milliseconds / 1000 FROM information_schema.replica_host_status \
      WHERE server_id = @@aurora_server_id";
 
-/// How far a replica is behind the primary.
-#[derive(Debug, Clone, PartialEq)]
-enum Lag {
-    Seconds(f64),
-    /// The server cannot tell, and why.
-    Unknown(String),
-}
+/// The replicas of a catalog, asked over its pool.
+pub(crate) struct Replicas<'a>(pub(crate) &'a Arc<Pool>);
 
-/// The choice of servers of one catalog.
-#[derive(Debug)]
-pub(crate) struct Routes {
-    max_lag: Option<Duration>,
-    turn: AtomicUsize,
-    states: Vec<tokio::sync::Mutex<Option<State>>>,
-    queries: Mutex<HashMap<usize, Route>>,
-}
-
-/// The server of a query. The weak reference keeps the address from being used again.
-#[derive(Debug)]
-struct Route {
-    query: Weak<QueryWork>,
-    server: Arc<OnceCell<ServerId>>,
-}
-
-#[derive(Debug, Clone)]
-struct State {
-    seen: Instant,
-    condition: Condition,
-}
-
-/// What is known of a replica.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Condition {
-    /// It may be used.
-    Good,
-    /// It answers, but is or may be too far behind.
-    Behind(String),
-    /// It cannot be asked.
-    Unusable(String),
-}
-
-impl Routes {
-    pub(crate) fn new(replicas: usize, max_lag: Option<Duration>) -> Self {
-        Self {
-            max_lag,
-            turn: AtomicUsize::new(0),
-            states: (0..replicas)
-                .map(|_| tokio::sync::Mutex::new(None))
-                .collect(),
-            queries: Mutex::new(HashMap::new()),
-        }
-    }
-
-    /// The server of this query.
-    pub(crate) async fn of_query(&self, pool: &Arc<Pool>, query: &Arc<QueryWork>) -> ServerId {
-        if self.states.is_empty() {
-            return PRIMARY;
-        }
-        let server = {
-            let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
-            queries.retain(|_, route| route.query.strong_count() > 0);
-            let route = queries
-                .entry(Arc::as_ptr(query) as usize)
-                .or_insert_with(|| Route {
-                    query: Arc::downgrade(query),
-                    server: Arc::new(OnceCell::new()),
-                });
-            Arc::clone(&route.server)
-        };
-        *server.get_or_init(|| self.choose(pool)).await
-    }
-
-    /// A server for metadata and plans: the next replica that keeps up, else the primary.
-    pub(crate) async fn choose(&self, pool: &Arc<Pool>) -> ServerId {
-        let replicas = self.states.len();
-        if replicas == 0 {
-            return PRIMARY;
-        }
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        for offset in 0..replicas {
-            let replica = (first + offset) % replicas;
-            if self.condition(pool, replica).await == Condition::Good {
-                return ServerId(replica + 1);
-            }
-        }
-        PRIMARY
-    }
-
-    /// What is known of the replica of this number, asked again when that is old.
-    pub(crate) async fn condition(&self, pool: &Arc<Pool>, replica: usize) -> Condition {
-        let Some(state) = self.states.get(replica) else {
-            return Condition::Unusable("there is no such replica".to_owned());
-        };
-        let mut state = state.lock().await;
-        if let Some(known) = state.as_ref() {
-            let good_for = match known.condition {
-                Condition::Unusable(_) => LEFT_ALONE,
-                Condition::Good | Condition::Behind(_) => {
-                    self.max_lag.map_or(BELIEVED, |limit| limit.min(BELIEVED))
-                }
-            };
-            if known.seen.elapsed() < good_for {
-                return known.condition.clone();
-            }
-        }
-        let condition = match self.lag(pool, ServerId(replica + 1)).await {
-            Ok(lag) => self.judged(lag),
-            Err(error) => Condition::Unusable(error.to_string()),
-        };
-        let was_good = state
-            .as_ref()
-            .is_none_or(|known| known.condition == Condition::Good);
-        if let (true, Condition::Behind(reason) | Condition::Unusable(reason)) =
-            (was_good, &condition)
-        {
-            tracing::warn!(replica = replica + 1, reason, "a replica is not used");
-        }
-        *state = Some(State {
-            seen: Instant::now(),
-            condition: condition.clone(),
-        });
-        condition
-    }
-
-    fn judged(&self, lag: Lag) -> Condition {
-        match (self.max_lag, lag) {
-            (None, _) => Condition::Good,
-            (Some(limit), Lag::Seconds(seconds)) if seconds <= limit.as_secs_f64() => {
-                Condition::Good
-            }
-            (Some(limit), Lag::Seconds(seconds)) => Condition::Behind(format!(
-                "it is {seconds:.1} s behind, more than max_replica_lag ({} s)",
-                limit.as_secs_f64()
-            )),
-            (Some(_), Lag::Unknown(reason)) => {
-                Condition::Behind(format!("it cannot tell how far it is behind: {reason}"))
-            }
-        }
-    }
-
-    /// Seconds behind the primary, where the server can tell; without a limit only whether it answers.
-    async fn lag(&self, pool: &Arc<Pool>, server: ServerId) -> Result<Lag, ConnectorError> {
+#[async_trait]
+impl ReplicaLag for Replicas<'_> {
+    async fn lag(&self, server: ServerId, limit: Option<Duration>) -> Result<Lag, ConnectorError> {
+        let pool = self.0;
         let mut lease = pool.acquire(server).await?;
         if !lease.session_mut()?.seems_alive().await {
             drop(lease);
@@ -175,7 +32,7 @@ impl Routes {
         }
         lease.statement_started();
         let session = lease.session_mut()?;
-        let result = match self.max_lag {
+        let result = match limit {
             Some(_) => replication_lag(session).await,
             None => session
                 .run("DO 1")
@@ -279,19 +136,6 @@ fn channel_lag(field: impl Fn(&str) -> Option<String>) -> Lag {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lag_is_judged_by_the_limit() {
-        let routes = Routes::new(1, Some(Duration::from_secs(5)));
-        assert_eq!(routes.judged(Lag::Seconds(5.0)), Condition::Good);
-        assert!(matches!(
-            routes.judged(Lag::Seconds(6.0)),
-            Condition::Behind(_)
-        ));
-        let unknown = || Lag::Unknown("no reason".to_owned());
-        assert!(matches!(routes.judged(unknown()), Condition::Behind(_)));
-        assert_eq!(Routes::new(1, None).judged(unknown()), Condition::Good);
-    }
 
     #[test]
     fn the_status_is_read_in_the_words_of_each_version() {

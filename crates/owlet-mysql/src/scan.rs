@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use arrow_schema::SchemaRef;
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinaryProtocol, Error, QueryResult, Statement};
-use owlet_connector::{BatchStream, ConnectorError, ScanContext};
+use owlet_connector::{BatchStream, ConnectorError, ScanContext, ServerId};
 
 use crate::agreement::Source;
 use crate::cache::MetadataCache;
@@ -16,7 +16,7 @@ use crate::failure::{
     CHANGED_CODE, Stage, is_connection_failure, is_stale_metadata, is_transient, translate,
 };
 use crate::plan::SharedTable;
-use crate::pool::{Lease, Pool, ServerId};
+use crate::pool::{Lease, Pool};
 use crate::settings::Settings;
 use crate::snapshot::{RunLease, Ticket};
 

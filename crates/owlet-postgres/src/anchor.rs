@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
-use owlet_connector::{ConnectorError, QueryWork, ScanContext};
+use owlet_connector::{ConnectorError, QueryWork, ScanContext, ServerId};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::failure::{Stage, translate};
-use crate::pool::{Lease, Pool, ServerId};
+use crate::pool::{Lease, Pool};
 use crate::session::Begin;
 
 /// How often it is looked whether a query without an end signal is over.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow_schema::Schema;
 use async_trait::async_trait;
 use owlet_connector::{
-    Activity, BatchStream, Connector, ConnectorError, Exactness, Gate, Health, Result, ScanContext,
-    ScanPlan, ScanRequest, ServerIdentity, TableMetadata, TableSummary,
+    Activity, BatchStream, Connector, ConnectorError, Exactness, Gate, Health, PRIMARY, Result,
+    Routes, ScanContext, ScanPlan, ScanRequest, ServerIdentity, TableMetadata, TableSummary,
 };
 use owlet_remote_sql::{Dialect, QueryOptions, Relation, SqlConnector};
 use tokio::sync::OnceCell;
@@ -18,8 +18,8 @@ use crate::catalog::{self, Layout, Selection};
 use crate::failure::{Stage, translate};
 use crate::options::PostgresOptions;
 use crate::plan::{self, Filters, SharedTable, SplitLimits};
-use crate::pool::{Lease, PRIMARY, Pool};
-use crate::replicas::Routes;
+use crate::pool::{Lease, Pool};
+use crate::replicas::Replicas;
 use crate::request::{self, ScanRelation};
 use crate::settings::Settings;
 use crate::snapshot::Snapshots;
@@ -76,7 +76,7 @@ impl PostgresConnector {
     /// A connection for catalog queries; one that was idle is asked for a sign of life first.
     async fn catalog_lease(&self) -> Result<Lease> {
         self.gate.check_open()?;
-        let server = self.routes.choose(&self.pool).await;
+        let server = self.routes.choose(&Replicas(&self.pool)).await;
         let mut lease = self.pool.acquire(server).await?;
         if !lease.session()?.seems_alive().await {
             drop(lease);
@@ -510,7 +510,7 @@ impl SqlConnector for PostgresConnector {
         let dialect = self
             .dialect
             .get_or_try_init(async || {
-                let server = self.routes.choose(&self.pool).await;
+                let server = self.routes.choose(&Replicas(&self.pool)).await;
                 let lease = self.pool.acquire(server).await?;
                 let encoding = lease.session()?.server_encoding.clone();
                 lease.release();

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use arrow_schema::Schema;
 use futures::TryStreamExt;
-use owlet_connector::{BatchStream, ConnectorError, Result, ScanContext, ScanPlan};
+use owlet_connector::{
+    BatchStream, ConnectorError, PRIMARY, Result, ScanContext, ScanPlan, ServerId,
+};
 use owlet_remote_sql::{Dialect, SqlConnector};
 
 use crate::connector::PostgresConnector;
 use crate::plan::{self, SplitPayload};
-use crate::pool::{PRIMARY, ServerId};
+use crate::replicas::Replicas;
 use crate::request;
 use crate::scan::{self, ScanParts, SplitQuery};
 use crate::snapshot::Ticket;
@@ -111,7 +113,10 @@ impl PostgresConnector {
         context: &ScanContext,
     ) -> Result<SplitQuery> {
         let dialect = self.dialect().await?;
-        let server = self.routes.of_query(&self.pool, context.work.query()).await;
+        let server = self
+            .routes
+            .of_query(&Replicas(&self.pool), context.work.query())
+            .await;
         let anchor = self
             .anchors
             .of_query((&self.pool, server), &self.settings.catalog, context)
@@ -154,7 +159,7 @@ impl PostgresConnector {
             let chosen = async {
                 let server = connector
                     .routes
-                    .of_query(&connector.pool, context.work.query())
+                    .of_query(&Replicas(&connector.pool), context.work.query())
                     .await;
                 let anchor = connector
                     .anchors

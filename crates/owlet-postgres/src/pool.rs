@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use owlet_connector::{Activity, ConnectorError};
+use owlet_connector::{Activity, ConnectorError, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::session::{ServerTraits, Session};
@@ -16,13 +16,6 @@ const LONGEST_IDLE: Duration = Duration::from_secs(240);
 const LONGEST_STANDSTILL: Duration = Duration::from_secs(30);
 /// How often a waiter looks for a standstill.
 const STANDSTILL_TICK: Duration = Duration::from_secs(1);
-
-/// A server of the catalog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ServerId(pub(crate) usize);
-
-/// The server of the catalog's url.
-pub(crate) const PRIMARY: ServerId = ServerId(0);
 
 #[derive(Debug)]
 struct Server {

@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 use arrow_schema::SchemaRef;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
-use owlet_connector::{BatchStream, ConnectorError, ScanContext};
+use owlet_connector::{BatchStream, ConnectorError, ScanContext, ServerId};
 use tokio_postgres::{CopyOutStream, Statement};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -22,7 +22,7 @@ use crate::failure::{
     CHANGED_CODE, Stage, is_connection_failure, is_stale_metadata, is_transient, translate,
 };
 use crate::plan::SharedTable;
-use crate::pool::{Lease, Pool, ServerId};
+use crate::pool::{Lease, Pool};
 use crate::session::Begin;
 use crate::settings::Settings;
 use crate::snapshot::{RunLease, Ticket, last_row, rewritten, rewritten_sql};

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
-use owlet_connector::{ConnectorError, WorkRecorder};
+use owlet_connector::{ConnectorError, ServerId, WorkRecorder};
 use postgres_protocol::escape::escape_literal;
 use tokio::sync::Notify;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
@@ -22,7 +22,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use crate::anchor::Anchor;
 use crate::failure::{CHANGED_CODE, Stage, is_connection_failure, translate};
 use crate::plan::{SharedTable, SplitPayload, qualified};
-use crate::pool::{Lease, Pool, ServerId};
+use crate::pool::{Lease, Pool};
 use crate::session::Begin;
 
 /// How long a snapshot is kept for splits that have not been opened while no split is being read.
