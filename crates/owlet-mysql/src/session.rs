@@ -408,6 +408,10 @@ fn setup(settings: &Settings, server: &Server) -> Vec<String> {
     if server.product == Product::MariaDb {
         // Hash joins, which are off by default: a join of two large tables without an index would take hours.
         variables.push("join_cache_level = 4".to_owned());
+        // MariaDB remembers a correlated subquery's answers by the outer columns as they are declared, although the
+        // subquery compares them in a collation of its own: under a column that holds 'b' = 'B' the answer for 'b'
+        // is given to 'B' as well. Seen on 10.11.
+        variables.push("optimizer_switch = 'subquery_cache=off'".to_owned());
     }
     if let Some(timeout) = settings.options.statement_timeout {
         variables.push(match server.product {

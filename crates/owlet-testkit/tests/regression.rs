@@ -106,3 +106,30 @@ async fn what_a_condition_proves_may_be_grouped_by() {
         .await;
     world.database.drop_database().await.unwrap();
 }
+
+/// MariaDB's cache of subqueries' answers took 'b' and 'B' for one outer value, as the column's collation does.
+#[tokio::test]
+async fn a_correlated_subquery_tells_cases_apart_under_any_collation() {
+    let world = World::create(&[
+        "CREATE TABLE outers (id int PRIMARY KEY, name varchar(20) COLLATE utf8mb4_general_ci)",
+        "INSERT INTO outers VALUES (1, 'b'), (2, 'B'), (3, 'b'), (4, 'c'), (5, NULL)",
+        "CREATE TABLE inners (id int PRIMARY KEY, name varchar(20) CHARACTER SET latin1 COLLATE latin1_swedish_ci)",
+        "INSERT INTO inners VALUES (1, 'b'), (2, 'C')",
+    ])
+    .await;
+    for (word, expected_id) in [
+        ("EXISTS", "o.id IN (1, 3)"),
+        ("NOT EXISTS", "o.id NOT IN (1, 3)"),
+    ] {
+        world
+            .check(
+                &format!(
+                    "SELECT o.id FROM %.outers o WHERE {word} (SELECT 1 FROM %.inners i WHERE i.name = o.name)"
+                ),
+                &format!("SELECT o.id FROM %.outers o WHERE {expected_id}"),
+                RowOrder::Any,
+            )
+            .await;
+    }
+    world.database.drop_database().await.unwrap();
+}
