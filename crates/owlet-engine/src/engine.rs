@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use datafusion::common::TableReference;
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
@@ -282,9 +282,7 @@ impl Engine {
         let mut state = template.as_ref().clone();
         state.config_mut().options_mut().catalog.default_catalog = catalog;
         state.config_mut().options_mut().catalog.default_schema = schema;
-        let mut state = SessionStateBuilder::new_from_existing(state)
-            .with_catalog_list(Arc::new(catalogs))
-            .build();
+        state.register_catalog_list(Arc::new(catalogs));
         let plan = state
             .statement_to_plan(statement)
             .await
@@ -314,10 +312,6 @@ impl Engine {
             optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         }
         let checked = owlet_athena_sql::check_arithmetic(rewritten).map_err(failed)?;
-        let rules = duplicate_names::without_early_filter_pushdown(state.physical_optimizers());
-        let mut state = SessionStateBuilder::new_from_existing(state)
-            .with_physical_optimizer_rules(rules)
-            .build();
         let mut physical = physical_plan(&checked, &state, &work)
             .await
             .map_err(failed)?;

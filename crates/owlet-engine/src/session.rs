@@ -7,8 +7,10 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
+use crate::duplicate_names;
 use crate::engine::EngineConfig;
 use crate::error::{EngineError, Result};
 
@@ -24,7 +26,9 @@ const FALLBACK_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 /// Consumers named in an out-of-memory message.
 const NAMED_CONSUMERS: usize = 5;
 
-/// A session without catalogs.
+/// A session without catalogs. Clone it for a query and never build another one from it: a builder made from an existing
+/// session registers its functions in random order, and DataFusion's own that have a second name come to stand for
+/// those of Athena again.
 pub fn build(config: &EngineConfig) -> Result<SessionState> {
     let memory_limit = config.memory_limit.unwrap_or_else(default_memory_limit);
     let pool = FairSpillPool::new(usize::try_from(memory_limit).unwrap_or(usize::MAX));
@@ -60,7 +64,10 @@ pub fn build(config: &EngineConfig) -> Result<SessionState> {
     let builder = SessionStateBuilder::new()
         .with_config(session)
         .with_runtime_env(runtime)
-        .with_default_features();
+        .with_default_features()
+        .with_physical_optimizer_rules(duplicate_names::without_early_filter_pushdown(
+            &PhysicalOptimizer::default().rules,
+        ));
     Ok(owlet_athena_sql::extend_state(builder).build())
 }
 

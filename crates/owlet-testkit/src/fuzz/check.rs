@@ -146,8 +146,7 @@ fn order_dependent_error<'a>(
     let of_a_value = ["out of range", "overflow"]
         .iter()
         .any(|words| message.to_lowercase().contains(words));
-    let of_date_trunc = message.contains("Timestamp ") && !query.output_calls("date_trunc");
-    (of_a_value && (of_date_trunc || !query.output_computes())).then_some(message)
+    (of_a_value && !query.output_computes()).then_some(message)
 }
 
 fn is_bug(message: &str) -> bool {

@@ -844,22 +844,6 @@ impl Query {
         }
     }
 
-    /// An output column calls this function.
-    pub fn output_calls(&self, function: &str) -> bool {
-        let calls = |expression: &Expr| {
-            expression.any(&|inner| matches!(inner, Expr::Call(name, _, _) if *name == function))
-        };
-        match &self.output {
-            Output::Rows { expressions, .. } => expressions.iter().any(calls),
-            Output::Groups {
-                keys, aggregates, ..
-            } => {
-                let arguments = aggregates.iter().filter_map(|call| call.argument.as_ref());
-                keys.iter().chain(arguments).any(calls)
-            }
-        }
-    }
-
     /// The only source of the query, if it has only one.
     pub fn home(&self, tables: &[Table]) -> Option<Home> {
         let home = tables[self.tables[0]].home;
