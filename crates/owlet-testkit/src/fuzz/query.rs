@@ -844,6 +844,17 @@ impl Query {
         }
     }
 
+    /// HAVING may drop groups whose output was computed already.
+    pub fn drops_groups(&self) -> bool {
+        matches!(
+            self.output,
+            Output::Groups {
+                having: Some(_),
+                ..
+            }
+        )
+    }
+
     /// The only source of the query, if it has only one.
     pub fn home(&self, tables: &[Table]) -> Option<Home> {
         let home = tables[self.tables[0]].home;

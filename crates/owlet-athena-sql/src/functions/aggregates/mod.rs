@@ -4,6 +4,7 @@ use datafusion_expr::AggregateUDF;
 
 mod collected;
 mod digest;
+mod extremes;
 mod frame;
 mod percentiles;
 mod ranked;
@@ -15,6 +16,7 @@ pub(crate) use single::first_two_values;
 /// All of them.
 pub(crate) fn functions() -> Vec<AggregateUDF> {
     let mut functions = totals::functions();
+    functions.extend(extremes::functions());
     functions.extend(ranked::functions());
     functions.extend(collected::functions());
     functions.extend(percentiles::functions());
