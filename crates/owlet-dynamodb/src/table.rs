@@ -335,6 +335,7 @@ mod tests {
             sampled_at: 0,
             table_items: 100,
             complete: false,
+            size_bias: 1.0,
             partitions: 10.0,
             keys: std::collections::BTreeMap::new(),
             attributes,

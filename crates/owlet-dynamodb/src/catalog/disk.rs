@@ -149,6 +149,7 @@ mod tests {
             sampled_at: 7,
             table_items: 3,
             complete: true,
+            size_bias: 1.0,
             partitions: 10.0,
             keys: std::collections::BTreeMap::new(),
             attributes: Vec::new(),

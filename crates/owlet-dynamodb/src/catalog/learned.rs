@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::partition_sizes::{PartitionId, PartitionSize, PartitionSizes};
 use crate::description::TableDescription;
-use crate::plan::cost::{UNIT_BYTES, unit_price};
 use crate::plan::payload::Lesson;
 
 /// Raised when the meaning of the file changes.
 const FORMAT: u32 = 1;
 /// Units that an estimate without experience weighs: few small reads change little.
 const PRIOR_UNITS: f64 = 2.0;
+/// Reads of partitions that it weighs: one partition says little about the size of others.
+const PRIOR_PARTITIONS: f64 = 4.0;
 /// Experience beyond this many scans is halved, so that a table that changes is learned anew.
 const MOST_SCANS: f64 = 64.0;
 /// Most kinds of access remembered of a table.
@@ -29,6 +30,8 @@ const MOST_TABLES: usize = 1024;
 const MOST_SCANS_UNDER_WAY: usize = 1024;
 /// Least time between two writes of a table's file.
 const WRITE_EVERY: Duration = Duration::from_secs(20);
+/// How the names of kinds of access begin that read some partitions of many.
+pub(crate) const PARTITIONS: &str = "query of";
 /// An estimate is never changed by more.
 const MOST_FACTOR: f64 = 1000.0;
 
@@ -51,7 +54,7 @@ struct Experience {
 }
 
 /// What a part of a scan really took.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Taken {
     pub(crate) units: f64,
     pub(crate) requests: f64,
@@ -59,6 +62,8 @@ pub(crate) struct Taken {
     pub(crate) items: f64,
     /// Of all requests, one after the other.
     pub(crate) seconds: f64,
+    /// Partitions that were read from their first item to their last.
+    pub(crate) partitions: Vec<(PartitionId, PartitionSize)>,
 }
 
 /// Identifies a table as it is now: one that was dropped and made again is another.
@@ -69,7 +74,9 @@ pub(crate) fn identity(table: &TableDescription) -> String {
 impl TableExperience {
     /// What to multiply an estimate with.
     pub(crate) fn factor(&self, access: &str) -> f64 {
-        self.kinds.get(access).map_or(1.0, Experience::factor)
+        self.kinds
+            .get(access)
+            .map_or(1.0, |experience| experience.factor(access))
     }
 
     /// Measured seconds of a request.
@@ -86,7 +93,7 @@ impl TableExperience {
     /// The experience for people, when it changes the estimate.
     pub(crate) fn text(&self, access: &str) -> Option<String> {
         let experience = self.kinds.get(access)?;
-        let factor = experience.factor();
+        let factor = experience.factor(access);
         ((factor - 1.0).abs() >= 0.01).then(|| {
             format!(
                 "estimate multiplied by {factor:.2} after what {:.0} earlier reads of this kind consumed",
@@ -96,12 +103,8 @@ impl TableExperience {
     }
 
     fn add(&mut self, lesson: &Lesson, taken: Taken) {
-        if let Some(whole) = &lesson.partition {
-            let size = PartitionSize {
-                items: taken.items,
-                bytes: taken.units / unit_price(whole.consistency) * UNIT_BYTES,
-            };
-            self.partitions.remember(whole.id, size);
+        for (partition, size) in taken.partitions {
+            self.partitions.remember(partition, size);
         }
         let access = lesson.access.as_str();
         if self.kinds.len() >= MOST_KINDS && !self.kinds.contains_key(access) {
@@ -115,9 +118,11 @@ impl TableExperience {
             }
         }
         let experience = self.kinds.entry(access.to_owned()).or_default();
-        experience.scans += 1.0;
-        experience.estimated += lesson.estimated;
-        experience.consumed += taken.units;
+        if let Some(estimated) = lesson.estimated {
+            experience.scans += 1.0;
+            experience.estimated += estimated;
+            experience.consumed += taken.units;
+        }
         experience.requests += taken.requests;
         experience.seconds += taken.seconds;
         if experience.scans > MOST_SCANS {
@@ -135,8 +140,13 @@ impl TableExperience {
 }
 
 impl Experience {
-    fn factor(&self) -> f64 {
-        let factor = (self.consumed + PRIOR_UNITS) / (self.estimated + PRIOR_UNITS);
+    fn factor(&self, access: &str) -> f64 {
+        let prior = if access.starts_with(PARTITIONS) {
+            PRIOR_UNITS + PRIOR_PARTITIONS * self.estimated / self.scans.max(1.0)
+        } else {
+            PRIOR_UNITS
+        };
+        let factor = (self.consumed + prior) / (self.estimated + prior);
         factor.clamp(1.0 / MOST_FACTOR, MOST_FACTOR)
     }
 }
@@ -265,6 +275,7 @@ impl Learner {
         entry.taken.requests += taken.requests;
         entry.taken.items += taken.items;
         entry.taken.seconds += taken.seconds;
+        entry.taken.partitions.extend(taken.partitions);
         if entry.ended < lesson.splits {
             return None;
         }
@@ -315,17 +326,14 @@ mod tests {
     use owlet_connector::{Budget, QueryWork, ScanDescription};
 
     use super::*;
-    use crate::options::Consistency;
-    use crate::plan::payload::WholePartition;
     use crate::value::AttributeValue;
 
     fn lesson(estimated: f64, splits: usize) -> Lesson {
         Lesson {
             table: "orders arn 1".to_owned(),
-            access: "query of partitions".to_owned(),
-            estimated,
+            access: "scan".to_owned(),
+            estimated: Some(estimated),
             splits,
-            partition: None,
         }
     }
 
@@ -335,6 +343,7 @@ mod tests {
             requests: 2.0,
             items: 10.0,
             seconds: 0.5,
+            partitions: Vec::new(),
         }
     }
 
@@ -352,19 +361,19 @@ mod tests {
             .ended("a", &scan, &lesson(100.0, 2), taken(100.0))
             .await;
         let experience = learner.experience("a", "orders arn 1").await;
-        assert_eq!(experience.factor("query of partitions"), 1.0);
+        assert_eq!(experience.factor("scan"), 1.0);
         learner
             .ended("a", &scan, &lesson(100.0, 2), taken(100.0))
             .await;
         let experience = learner.experience("a", "orders arn 1").await;
-        let factor = experience.factor("query of partitions");
+        let factor = experience.factor("scan");
         assert!((1.8..2.0).contains(&factor), "{factor}");
         assert_eq!(
-            experience.seconds_of_request("query of partitions"),
+            experience.seconds_of_request("scan"),
             Some(0.25)
         );
-        assert!(experience.text("query of partitions").is_some());
-        assert_eq!(experience.factor("scan"), 1.0);
+        assert!(experience.text("scan").is_some());
+        assert_eq!(experience.factor("query of partitions"), 1.0);
         let again = Learner::new(Some(folder.path()));
         assert_eq!(again.experience("a", "orders arn 1").await, experience);
         for (address, table) in [("b", "orders arn 1"), ("a", "orders arn 2")] {
@@ -394,32 +403,53 @@ mod tests {
     async fn a_partition_read_whole_is_known_by_size() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let id = PartitionId::new(None, &AttributeValue::S("ann".to_owned()));
-        let lesson = Lesson {
-            partition: Some(WholePartition {
-                id,
-                consistency: Consistency::Eventual,
-            }),
-            ..lesson(30.0, 1)
-        };
-        let learner = Learner::new(Some(folder.path()));
-        learner.ended("a", &scan(), &lesson, taken(5.0)).await;
-        let again = Learner::new(Some(folder.path()));
-        let size = again.experience("a", "orders arn 1").await.partition(id);
         let expected = PartitionSize {
             items: 10.0,
             bytes: 40_960.0,
         };
+        let taken = Taken {
+            partitions: vec![(id, expected)],
+            ..taken(5.0)
+        };
+        let learner = Learner::new(Some(folder.path()));
+        learner
+            .ended("a", &scan(), &lesson(30.0, 1), taken)
+            .await;
+        let again = Learner::new(Some(folder.path()));
+        let size = again.experience("a", "orders arn 1").await.partition(id);
         assert_eq!(size, Some(expected));
+    }
+
+    #[test]
+    fn one_partition_says_little_about_others() {
+        let lesson = Lesson {
+            access: format!("{PARTITIONS} partitions"),
+            ..lesson(10.0, 1)
+        };
+        let mut experience = TableExperience::default();
+        experience.add(&lesson, taken(100.0));
+        assert!(experience.factor(&lesson.access) < 3.0);
+        for _ in 0..40 {
+            experience.add(&lesson, taken(100.0));
+        }
+        assert!(experience.factor(&lesson.access) > 8.0);
+        let known = Lesson {
+            estimated: None,
+            ..lesson.clone()
+        };
+        let before = experience.factor(&lesson.access);
+        experience.add(&known, taken(1.0));
+        assert_eq!(experience.factor(&lesson.access), before);
     }
 
     #[test]
     fn small_reads_change_little() {
         let mut experience = TableExperience::default();
         experience.add(&lesson(0.5, 1), taken(1.0));
-        assert!(experience.factor("query of partitions") < 1.25);
+        assert!(experience.factor("scan") < 1.25);
         for _ in 0..60 {
             experience.add(&lesson(0.5, 1), taken(1.0));
         }
-        assert!(experience.factor("query of partitions") > 1.6);
+        assert!(experience.factor("scan") > 1.6);
     }
 }

@@ -6,6 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
+use crate::options::Consistency;
+use crate::plan::cost::{UNIT_BYTES, unit_price};
 use crate::value::AttributeValue;
 
 /// Most partitions remembered of a table; the one read longest ago is forgotten first.
@@ -31,6 +33,14 @@ pub(crate) struct PartitionSize {
 }
 
 impl PartitionSize {
+    /// What reading it whole tells.
+    pub(crate) fn of_read(items: f64, units: f64, consistency: Consistency) -> Self {
+        Self {
+            items,
+            bytes: units / unit_price(consistency) * UNIT_BYTES,
+        }
+    }
+
     /// Average bytes of its items.
     pub(crate) fn item_bytes(&self) -> f64 {
         self.bytes / self.items.max(1.0)

@@ -39,6 +39,10 @@ pub(crate) struct InferredSchema {
     pub(crate) complete: bool,
     /// Partitions of the table that the sampled items are worth.
     pub(crate) partitions: f64,
+    /// Items of the partition that an item picked at random lies in, divided by the items of a partition picked at
+    /// random: 1 when all are equally big.
+    #[serde(default = "evenly")]
+    pub(crate) size_bias: f64,
     /// Distribution of the attributes that are keys of the table or an index.
     pub(crate) keys: BTreeMap<String, KeyStatistics>,
     /// Attributes in a fixed order.
@@ -91,6 +95,7 @@ impl InferredSchema {
             .map(|(name, values)| (name.clone(), values.statistics()))
             .collect();
         let partitions = sampled_partitions(&sample);
+        let size_bias = size_bias(&sample, partitions);
         let mut attributes: Vec<InferredAttribute> = sample
             .attributes
             .into_iter()
@@ -113,6 +118,7 @@ impl InferredSchema {
             table_items: table.items,
             complete: sample.complete,
             partitions,
+            size_bias,
             keys,
             attributes,
         })
@@ -136,8 +142,60 @@ fn sampled_partitions(sample: &sample::Sample) -> f64 {
     (sample.cut_segments as f64 / 2.0).max(0.5)
 }
 
+fn evenly() -> f64 {
+    1.0
+}
+
+/// One plus the squared coefficient of variation of the partitions' sizes. Big partitions are rarely seen whole, so
+/// what is seen varies less than what is there: its deviation is scaled up as its mean would have to be.
+fn size_bias(sample: &sample::Sample, partitions: f64) -> f64 {
+    /// Few partitions seen whole prove no more.
+    const MOST: f64 = 4.0;
+    if sample.whole_partitions < 2 {
+        return evenly();
+    }
+    let whole = sample.whole_partitions as f64;
+    let mean_of_whole = sample.whole_items / whole;
+    let variance = sample.whole_squares / whole - mean_of_whole * mean_of_whole;
+    let deviation = variance.max(0.0).sqrt() / mean_of_whole;
+    let mean = sample.items as f64 / partitions;
+    let scaled = deviation * mean / mean_of_whole;
+    (1.0 + scaled * scaled).min(MOST)
+}
+
 fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(whole: &[f64], items: u64) -> sample::Sample {
+        sample::Sample {
+            items,
+            whole_partitions: whole.len() as u64,
+            whole_items: whole.iter().sum(),
+            whole_squares: whole.iter().map(|items| items * items).sum(),
+            ..sample::Sample::default()
+        }
+    }
+
+    #[test]
+    fn uneven_partitions_are_bigger_than_their_mean_for_those_who_ask() {
+        let bias = |whole: &[f64], items: u64| {
+            let sample = sample(whole, items);
+            size_bias(&sample, sampled_partitions(&sample))
+        };
+        assert_eq!(bias(&[20.0; 10], 200), 1.0);
+        assert_eq!(bias(&[], 200), 1.0);
+        // Half have one item, half have three: an item lies in one of 2.5 on average, which is 1.25 times the mean.
+        let uneven: Vec<f64> = [1.0, 3.0].repeat(10);
+        assert!((bias(&uneven, 40) - 1.25).abs() < 1e-9);
+        // The same, and as many items again in partitions that were cut off.
+        assert_eq!(bias(&uneven, 80), 2.0);
+        assert_eq!(bias(&[1.0, 1000.0], 100_000), 4.0);
+    }
 }

@@ -37,6 +37,10 @@ pub(crate) struct Sample {
     pub(crate) cut_segments: u64,
     /// Partitions that were seen to their end.
     pub(crate) whole_partitions: u64,
+    /// Their items.
+    pub(crate) whole_items: f64,
+    /// The squares of their items.
+    pub(crate) whole_squares: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,6 +79,7 @@ struct Position {
 #[derive(Debug, Default)]
 struct OpenPartition {
     hash: Option<Value>,
+    items: f64,
     sort_keys: Vec<Value>,
 }
 
@@ -85,6 +90,7 @@ impl OpenPartition {
             self.finish(keys, sample);
             self.hash = hash.cloned();
         }
+        self.items += 1.0;
         let sort_key = keys.sort.as_ref().and_then(|sort| item.get(&sort.name));
         self.sort_keys.extend(sort_key.cloned());
     }
@@ -100,7 +106,10 @@ impl OpenPartition {
         self.sort_keys.clear();
         if self.hash.take().is_some() {
             sample.whole_partitions += 1;
+            sample.whole_items += self.items;
+            sample.whole_squares += self.items * self.items;
         }
+        self.items = 0.0;
     }
 }
 

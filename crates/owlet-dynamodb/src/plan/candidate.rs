@@ -9,11 +9,10 @@ use super::condition::Condition;
 use super::cost::{self, Cost};
 use super::keys::{Enforcement, KeySelection, Keys};
 use super::nullability::rejects_null;
-use super::payload::{AccessPath, ItemKey, KeyRange, RangeOrder, WholePartition};
+use super::payload::{AccessPath, ItemKey, KeyRange, RangeOrder};
 use super::sort_range::SortCondition;
 use super::translate::{Columns, translate};
-use crate::catalog::learned::TableExperience;
-use crate::catalog::partition_sizes::PartitionId;
+use crate::catalog::learned::{PARTITIONS, TableExperience};
 use crate::description::{IndexDescription, IndexKind, KeySchema};
 use crate::options::{Consistency, DynamoDbOptions};
 use crate::shape::Shape;
@@ -47,8 +46,8 @@ pub(crate) struct Candidate {
     pub(crate) uncorrected: f64,
     /// The sizes of all partitions are known from reading them before.
     pub(crate) has_known_sizes: bool,
-    /// The one partition that is read whole.
-    pub(crate) whole_partition: Option<WholePartition>,
+    /// The part of the cost that such sizes tell.
+    pub(crate) known_cost: Cost,
 }
 
 impl Candidate {
@@ -62,12 +61,10 @@ impl Candidate {
     /// Corrects the estimate by what was counted before.
     pub(crate) fn correct(&mut self, factor: f64) {
         self.uncorrected = self.cost.units;
-        if self.has_known_sizes {
-            return;
-        }
-        self.cost.units *= factor;
-        self.cost.items *= factor;
-        self.cost.bytes *= factor;
+        let corrected = |all: f64, known: f64| known + (all - known) * factor;
+        self.cost.units = corrected(self.cost.units, self.known_cost.units);
+        self.cost.items = corrected(self.cost.items, self.known_cost.items);
+        self.cost.bytes = corrected(self.cost.bytes, self.known_cost.bytes);
     }
 
     /// The index that is read.
@@ -278,7 +275,7 @@ impl<'a> Question<'a> {
             lesson: "get item".to_owned(),
             uncorrected: 0.0,
             has_known_sizes: false,
-            whole_partition: None,
+            known_cost: Cost::default(),
             path: AccessPath::Items { keys: items },
         })
     }
@@ -293,6 +290,7 @@ impl<'a> Question<'a> {
         let extent = self.extent(index);
         let mut ranges = Vec::new();
         let mut cost = Cost::default();
+        let mut known_cost = Cost::default();
         let mut has_known_sizes = true;
         for (hash, condition) in &selection.values {
             let known = self.known_size(hash, index, extent);
@@ -300,12 +298,10 @@ impl<'a> Question<'a> {
             let item_bytes = known.map_or(extent.item_bytes, |size| size.item_bytes());
             let (count, items) = self.expected_range(keys, hash, condition, index, known);
             let one = cost::ranges(count, items, item_bytes, self.consistency(index));
-            cost = Cost {
-                units: cost.units + one.units,
-                requests: cost.requests + one.requests,
-                items: cost.items + one.items,
-                bytes: cost.bytes + one.bytes,
-            };
+            cost = cost.plus(one);
+            if known.is_some() {
+                known_cost = known_cost.plus(one);
+            }
             ranges.push(KeyRange {
                 hash: hash.clone(),
                 sort: condition.clone(),
@@ -322,16 +318,9 @@ impl<'a> Question<'a> {
         {
             checks.insert(sort.column);
         }
-        let whole_partition = match ranges.as_slice() {
-            [range] if range.sort == SortCondition::Any => Some(WholePartition {
-                id: PartitionId::new(index.map(|index| index.name.as_str()), &range.hash),
-                consistency: self.consistency(index),
-            }),
-            _ => None,
-        };
         Candidate {
             has_known_sizes,
-            whole_partition,
+            known_cost,
             access: match index {
                 None => "query".to_owned(),
                 Some(index) => format!("query on index {}", index.name),
@@ -373,7 +362,7 @@ impl<'a> Question<'a> {
             },
             uncorrected: 0.0,
             has_known_sizes: false,
-            whole_partition: None,
+            known_cost: Cost::default(),
             path: AccessPath::Segments {
                 index: index.map(|index| index.name.clone()),
                 segments: (0..total).collect(),
@@ -465,8 +454,8 @@ fn range_lesson(ranges: &[KeyRange], index: Option<&IndexDescription>) -> String
         Some(SortCondition::Prefix(_)) => "prefixes",
     };
     match index {
-        None => format!("query of {kind}"),
-        Some(index) => format!("query of {kind} in {}", index.name),
+        None => format!("{PARTITIONS} {kind}"),
+        Some(index) => format!("{PARTITIONS} {kind} in {}", index.name),
     }
 }
 

@@ -28,6 +28,18 @@ pub(crate) struct Cost {
     pub(crate) bytes: f64,
 }
 
+impl Cost {
+    /// Both, one after the other.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            units: self.units + other.units,
+            requests: self.requests + other.requests,
+            items: self.items + other.items,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
 /// Units for 4 KB.
 pub(crate) fn unit_price(consistency: Consistency) -> f64 {
     match consistency {

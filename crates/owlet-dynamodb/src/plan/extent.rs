@@ -185,6 +185,11 @@ impl Question<'_> {
                 };
                 (with_attribute * statistics.share_of(hash, distinct)).max(1.0)
             }
+            // People ask about busy customers more than about quiet ones: about as often as they have items.
+            _ if is_own_key => {
+                let items = self.items_of_partition(attribute, extent);
+                (items * self.table.inferred.size_bias).min(extent.items.max(1.0))
+            }
             _ => self.items_of_partition(attribute, extent),
         }
     }

@@ -142,18 +142,16 @@ pub(crate) fn plan_scan(
         read.lesson = is_teaching.then(|| Lesson {
             table: learned::identity(&table.description),
             access: chosen.lesson.clone(),
-            estimated: chosen.uncorrected,
+            estimated: (!chosen.has_known_sizes).then_some(chosen.uncorrected),
             splits: parts.len(),
-            partition: chosen.whole_partition.clone(),
         });
         parts
             .into_iter()
             .map(|path| as_split(catalog, &read, path))
             .collect::<Result<_, _>>()?
     };
-    if let Some(experience) = circumstances.learned.text(&chosen.lesson) {
-        notes.push(experience);
-    }
+    let experience = circumstances.learned.text(&chosen.lesson);
+    notes.extend(experience.filter(|_| !chosen.has_known_sizes));
     Ok(ScanPlan {
         schema,
         splits,

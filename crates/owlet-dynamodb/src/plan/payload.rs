@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::Rendered;
 use super::sort_range::SortCondition;
-use crate::catalog::partition_sizes::PartitionId;
 use crate::decode::DecodedColumn;
 use crate::description::{KeyAttribute, KeySchema};
 use crate::options::Consistency;
@@ -53,19 +52,11 @@ pub(crate) struct Lesson {
     pub(crate) table: String,
     /// Access path.
     pub(crate) access: String,
-    /// Estimated read capacity units of all splits, before anything was learned.
-    pub(crate) estimated: f64,
+    /// Estimated read capacity units of all splits, before anything was learned; `None` when they are known from
+    /// reading the same partitions before.
+    pub(crate) estimated: Option<f64>,
     /// Splits of the scan.
     pub(crate) splits: usize,
-    /// The one partition that is read whole, if it is one.
-    pub(crate) partition: Option<WholePartition>,
-}
-
-/// A partition that is read from its first item to its last.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct WholePartition {
-    pub(crate) id: PartitionId,
-    pub(crate) consistency: Consistency,
 }
 
 /// How a request without columns is answered.

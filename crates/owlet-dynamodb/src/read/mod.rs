@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use self::page::Pages;
 use self::request::Unit;
 use crate::catalog::learned::{Learner, Taken};
+use crate::catalog::partition_sizes::{PartitionId, PartitionSize};
 use crate::options::{DynamoDbOptions, ScanPolicy};
 use crate::plan::condition::Rendered;
 use crate::plan::payload::{AccessPath, RangeOrder, ReadSpecification, SplitPayload};
@@ -65,12 +66,22 @@ impl Job {
         taken.seconds += elapsed.as_secs_f64();
     }
 
+    /// A partition was read from its first item to its last.
+    pub(crate) fn read_whole(&self, partition: PartitionId, size: PartitionSize) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.partitions.push((partition, size));
+    }
+
     /// Compares estimate and counters once everything was read.
     async fn learn(&self) {
         let Some(lesson) = &self.read.lesson else {
             return;
         };
-        let taken = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = self
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         // A service that does not count teaches nothing.
         if taken.units <= 0.0 {
             return;

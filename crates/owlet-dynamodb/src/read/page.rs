@@ -7,8 +7,9 @@ use arrow_schema::Schema;
 use owlet_connector::ConnectorError;
 use serde_json::{Map, Value};
 
-use super::request::{Unit, document};
+use super::request::{SortTest, Unit, document};
 use super::{Job, Result};
+use crate::catalog::partition_sizes::{PartitionId, PartitionSize};
 use crate::decode::{ItemDecoder, PageFacts, decode_page};
 use crate::description::KeySchema;
 use crate::options::Consistency;
@@ -28,6 +29,11 @@ pub(super) struct Pages<'j> {
     next: Option<Map<String, Value>>,
     /// Answers in a row that left keys unprocessed.
     unprocessed: u32,
+    consistency: Consistency,
+    /// Capacity units of all pages so far.
+    units: f64,
+    /// Items that the service read for them.
+    items: f64,
 }
 
 impl Consumption for PageFacts {
@@ -71,6 +77,9 @@ impl<'j> Pages<'j> {
             decoder,
             next,
             unprocessed: 0,
+            consistency,
+            units: 0.0,
+            items: 0.0,
         }
     }
 
@@ -78,6 +87,7 @@ impl<'j> Pages<'j> {
     pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
             let Some(mut document) = self.next.take() else {
+                self.learn_size();
                 return Ok(None);
             };
             if self.job.is_satisfied() {
@@ -94,6 +104,22 @@ impl<'j> Pages<'j> {
                 return Ok(Some(batch));
             }
         }
+    }
+
+    /// After the last page: a partition that was read whole has a known size.
+    fn learn_size(&self) {
+        let Unit::Range {
+            index,
+            hash,
+            test: SortTest::Any,
+            ..
+        } = &self.unit
+        else {
+            return;
+        };
+        let partition = PartitionId::new(index.as_deref(), hash);
+        let size = PartitionSize::of_read(self.items, self.units, self.consistency);
+        self.job.read_whole(partition, size);
     }
 
     async fn request(&mut self, document: &Map<String, Value>) -> Result<PageFacts> {
@@ -120,6 +146,8 @@ impl<'j> Pages<'j> {
         let facts = &answer.value;
         let scanned = facts.scanned.unwrap_or(facts.items);
         job.took(facts.capacity_units, scanned, started.elapsed());
+        self.units += facts.capacity_units;
+        self.items += scanned as f64;
         job.context.work.add_bytes(answer.bytes)?;
         Ok(answer.value)
     }
