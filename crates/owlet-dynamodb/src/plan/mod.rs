@@ -150,8 +150,11 @@ pub(crate) fn plan_scan(
             .map(|path| as_split(catalog, &read, path))
             .collect::<Result<_, _>>()?
     };
-    let experience = circumstances.learned.text(&chosen.lesson);
-    notes.extend(experience.filter(|_| !chosen.has_known_sizes));
+    notes.extend(if chosen.has_known_sizes {
+        Some("estimated from sizes counted when the same partitions were read before".to_owned())
+    } else {
+        circumstances.learned.text(&chosen.lesson)
+    });
     Ok(ScanPlan {
         schema,
         splits,
