@@ -127,7 +127,10 @@ async fn estimates_learn_from_what_was_consumed() {
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     let notes = plan.notes.join("\n");
-    assert!(notes.contains("when the same partitions were read before"), "{notes}");
+    assert!(
+        notes.contains("when the same partitions were read before"),
+        "{notes}"
+    );
     // A read that stops early teaches nothing.
     let mut limited = request.clone();
     limited.limit = Some(1);

@@ -368,10 +368,7 @@ mod tests {
         let experience = learner.experience("a", "orders arn 1").await;
         let factor = experience.factor("scan");
         assert!((1.8..2.0).contains(&factor), "{factor}");
-        assert_eq!(
-            experience.seconds_of_request("scan"),
-            Some(0.25)
-        );
+        assert_eq!(experience.seconds_of_request("scan"), Some(0.25));
         assert!(experience.text("scan").is_some());
         assert_eq!(experience.factor("query of partitions"), 1.0);
         let again = Learner::new(Some(folder.path()));
@@ -412,9 +409,7 @@ mod tests {
             ..taken(5.0)
         };
         let learner = Learner::new(Some(folder.path()));
-        learner
-            .ended("a", &scan(), &lesson(30.0, 1), taken)
-            .await;
+        learner.ended("a", &scan(), &lesson(30.0, 1), taken).await;
         let again = Learner::new(Some(folder.path()));
         let size = again.experience("a", "orders arn 1").await.partition(id);
         assert_eq!(size, Some(expected));
