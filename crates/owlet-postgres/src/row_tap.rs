@@ -5,22 +5,20 @@
 //! Framing: PostgreSQL documentation, "Message Formats": a type byte, then the length of the rest, itself included,
 //! as a 32-bit number. Rows are the bodies of `CopyData` ('d').
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
-use tokio_util::io::poll_read_buf;
 
 use crate::socket::PIECE;
 
 /// Bytes of rows that may wait for their reader before no more are read from the connection.
-const MOST_WAITING: usize = 8 * PIECE;
+const MOST_WAITING: usize = 2 * PIECE;
 /// Bytes of a message's type and length.
 const HEADER: usize = 5;
 
@@ -42,9 +40,8 @@ pub(crate) struct TappedRows(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     recipient: Recipient,
-    /// Parts of the stream, cut anywhere: `CopyData` messages one after the other, with their headers.
-    parts: VecDeque<Bytes>,
-    bytes: usize,
+    /// The next part of the stream: `CopyData` messages one after the other, with their headers, cut anywhere.
+    part: Vec<u8>,
     reader: Option<Waker>,
     connection: Option<Waker>,
 }
@@ -63,21 +60,20 @@ impl TappedRows {
     /// Pending while the reader has enough to do.
     fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut waiting = self.lock();
-        if waiting.bytes < MOST_WAITING {
+        if waiting.part.len() < MOST_WAITING {
             return Poll::Ready(());
         }
         waiting.connection = Some(context.waker().clone());
         Poll::Pending
     }
 
-    fn push(&self, part: Bytes) {
+    fn push(&self, bytes: &[u8]) {
         let mut waiting = self.lock();
-        // The reader may have left since the part was told apart.
+        // The reader may have left since the bytes were told apart.
         if waiting.recipient == Recipient::Nobody {
             return;
         }
-        waiting.bytes += part.len();
-        waiting.parts.push_back(part);
+        waiting.part.extend_from_slice(bytes);
         let reader = waiting.reader.take();
         drop(waiting);
         if let Some(reader) = reader {
@@ -95,20 +91,20 @@ impl TappedRows {
 pub(crate) struct Diversion(Arc<TappedRows>);
 
 impl Diversion {
-    /// The next part of the rows, still framed.
-    pub(crate) fn poll_part(&self, context: &mut Context<'_>) -> Poll<Bytes> {
+    /// Exchanges a part that is used up for the next one.
+    pub(crate) fn poll_part(&self, context: &mut Context<'_>, unframed: &mut Unframed) -> Poll<()> {
         let mut waiting = self.0.lock();
-        let Some(part) = waiting.parts.pop_front() else {
+        if waiting.part.is_empty() {
             waiting.reader = Some(context.waker().clone());
             return Poll::Pending;
-        };
-        waiting.bytes -= part.len();
+        }
+        unframed.exchange_part(&mut waiting.part);
         let connection = waiting.connection.take();
         drop(waiting);
         if let Some(connection) = connection {
             connection.wake();
         }
-        Poll::Ready(part)
+        Poll::Ready(())
     }
 }
 
@@ -118,8 +114,7 @@ impl Drop for Diversion {
         if waiting.recipient == Recipient::Reader {
             waiting.recipient = Recipient::Nobody;
         }
-        waiting.parts.clear();
-        waiting.bytes = 0;
+        waiting.part = Vec::new();
         waiting.reader = None;
         let connection = waiting.connection.take();
         drop(waiting);
@@ -129,10 +124,10 @@ impl Drop for Diversion {
     }
 }
 
-/// Cuts [`Diversion::poll_part`]'s parts into the bodies of their messages.
+/// Cuts the parts of a [`Diversion`] into the bodies of their messages.
 #[derive(Debug, Default)]
 pub(crate) struct Unframed {
-    part: Bytes,
+    part: Vec<u8>,
     at: usize,
     /// Bytes of the current message's header so far.
     header: [u8; HEADER],
@@ -142,10 +137,11 @@ pub(crate) struct Unframed {
 }
 
 impl Unframed {
-    /// The part to cut next; the one before must be used up.
-    pub(crate) fn set_part(&mut self, part: Bytes) {
-        self.part = part;
+    /// Takes the part to cut next and leaves an empty one with the room of the one before, which must be used up.
+    fn exchange_part(&mut self, next: &mut Vec<u8>) {
+        self.part.clear();
         self.at = 0;
+        std::mem::swap(&mut self.part, next);
     }
 
     /// The next body, or the beginning or end of one that the part cuts; `None` when the part is used up.
@@ -324,10 +320,11 @@ pub(crate) struct RowTap<S> {
     stream: S,
     rows: Arc<TappedRows>,
     framing: Framing,
-    /// Read, and not yet told apart.
-    fresh: BytesMut,
-    /// For the driver.
-    passing: Bytes,
+    piece: Box<[u8]>,
+    /// The part of the piece that goes to the driver.
+    passing: Range<usize>,
+    /// The part after it, which is not yet told apart.
+    fresh: Range<usize>,
 }
 
 impl<S> RowTap<S> {
@@ -336,8 +333,9 @@ impl<S> RowTap<S> {
             stream,
             rows,
             framing: Framing::Unknown,
-            fresh: BytesMut::new(),
-            passing: Bytes::new(),
+            piece: vec![0; PIECE].into_boxed_slice(),
+            passing: 0..0,
+            fresh: 0..0,
         }
     }
 }
@@ -352,24 +350,28 @@ impl<S: AsyncRead + Unpin> AsyncRead for RowTap<S> {
         loop {
             if !this.passing.is_empty() {
                 let count = this.passing.len().min(wanted.remaining());
-                wanted.put_slice(&this.passing.split_to(count));
+                let end = this.passing.start + count;
+                wanted.put_slice(&this.piece[this.passing.start..end]);
+                this.passing.start = end;
                 return Poll::Ready(Ok(()));
             }
             if this.fresh.is_empty() {
                 ready!(this.rows.poll_room(context));
-                this.fresh.reserve(PIECE);
-                let stream = Pin::new(&mut this.stream);
-                if ready!(poll_read_buf(stream, context, &mut this.fresh))? == 0 {
+                let mut piece = ReadBuf::new(&mut this.piece);
+                ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece))?;
+                this.fresh = 0..piece.filled().len();
+                if this.fresh.is_empty() {
                     return Poll::Ready(Ok(()));
                 }
             }
-            let (length, route) = this.framing.segment(&this.fresh, &this.rows);
-            let segment = this.fresh.split_to(length).freeze();
+            let fresh = &this.piece[this.fresh.clone()];
+            let (length, route) = this.framing.segment(fresh, &this.rows);
             match route {
-                Route::Driver => this.passing = segment,
-                Route::Reader => this.rows.push(segment),
+                Route::Driver => this.passing = this.fresh.start..this.fresh.start + length,
+                Route::Reader => this.rows.push(&fresh[..length]),
                 Route::Nowhere => {}
             }
+            this.fresh.start += length;
         }
     }
 }
@@ -472,8 +474,7 @@ mod tests {
     fn more_bodies(diversion: &Diversion, unframed: &mut Unframed) -> Vec<u8> {
         let mut context = Context::from_waker(Waker::noop());
         let mut bodies = Vec::new();
-        while let Poll::Ready(part) = diversion.poll_part(&mut context) {
-            unframed.set_part(part);
+        while diversion.poll_part(&mut context, unframed).is_ready() {
             while let Some(body) = unframed.next_body() {
                 bodies.extend_from_slice(body);
             }
@@ -559,7 +560,7 @@ mod tests {
             if let Poll::Ready(passed) = futures::poll!(&mut reading) {
                 break passed;
             }
-            assert!(rows.lock().bytes <= MOST_WAITING + PIECE);
+            assert!(rows.lock().part.len() <= MOST_WAITING + PIECE);
             received += more_bodies(&diversion, &mut unframed).len();
         };
         received += more_bodies(&diversion, &mut unframed).len();

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use arrow::record_batch::RecordBatch;
@@ -505,9 +505,7 @@ impl CopiedRows {
         let Some(tapped) = &mut self.tapped else {
             return Poll::Pending;
         };
-        let part = ready!(tapped.diversion.poll_part(context));
-        tapped.unframed.set_part(part);
-        Poll::Ready(())
+        tapped.diversion.poll_part(context, &mut tapped.unframed)
     }
 }
 
