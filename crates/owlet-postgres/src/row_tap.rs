@@ -17,8 +17,8 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use crate::socket::PIECE;
 
-/// Bytes of rows that may wait for a reader that has not come yet.
-const MOST_WAITING: usize = PIECE;
+/// Bytes of rows that may wait for their reader before no more are read from the connection.
+const MOST_WAITING: usize = 2 * PIECE;
 /// Bytes of a message's type and length.
 const HEADER: usize = 5;
 
@@ -42,8 +42,6 @@ struct Waiting {
     recipient: Recipient,
     /// The next part of the stream: `CopyData` messages one after the other, with their headers, cut anywhere.
     part: Vec<u8>,
-    /// The reader has taken a part and not come back for more.
-    is_reader_busy: bool,
     reader: Option<Waker>,
     connection: Option<Waker>,
 }
@@ -59,11 +57,10 @@ impl TappedRows {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pending while the reader has something to do. Reading ahead would wake a second thread for every few kilobytes;
-    /// the operating system's buffer reads ahead for free, and what has gathered there comes in one large read.
+    /// Pending while the reader has enough to do.
     fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut waiting = self.lock();
-        if !waiting.is_reader_busy && waiting.part.len() < MOST_WAITING {
+        if waiting.part.len() < MOST_WAITING {
             return Poll::Ready(());
         }
         waiting.connection = Some(context.waker().clone());
@@ -97,19 +94,17 @@ impl Diversion {
     /// Exchanges a part that is used up for the next one.
     pub(crate) fn poll_part(&self, context: &mut Context<'_>, unframed: &mut Unframed) -> Poll<()> {
         let mut waiting = self.0.lock();
-        if !waiting.part.is_empty() {
-            unframed.exchange_part(&mut waiting.part);
-            waiting.is_reader_busy = true;
-            return Poll::Ready(());
+        if waiting.part.is_empty() {
+            waiting.reader = Some(context.waker().clone());
+            return Poll::Pending;
         }
-        waiting.is_reader_busy = false;
-        waiting.reader = Some(context.waker().clone());
+        unframed.exchange_part(&mut waiting.part);
         let connection = waiting.connection.take();
         drop(waiting);
         if let Some(connection) = connection {
             connection.wake();
         }
-        Poll::Pending
+        Poll::Ready(())
     }
 }
 
@@ -120,7 +115,6 @@ impl Drop for Diversion {
             waiting.recipient = Recipient::Nobody;
         }
         waiting.part = Vec::new();
-        waiting.is_reader_busy = false;
         waiting.reader = None;
         let connection = waiting.connection.take();
         drop(waiting);
