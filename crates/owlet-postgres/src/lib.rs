@@ -22,7 +22,6 @@ mod plan;
 mod pool;
 mod replicas;
 mod request;
-mod row_tap;
 mod scan;
 mod session;
 mod settings;

@@ -23,7 +23,6 @@ use crate::failure::{
 };
 use crate::plan::SharedTable;
 use crate::pool::{Lease, Pool};
-use crate::row_tap::{Diversion, Unframed};
 use crate::session::Begin;
 use crate::settings::Settings;
 use crate::snapshot::{RunLease, Ticket, last_row, rewritten, rewritten_sql};
@@ -114,23 +113,12 @@ type Step = Result<(Option<RecordBatch>, Progress), ConnectorError>;
 /// A COPY under way.
 struct Reading {
     connection: Connection,
-    rows: CopiedRows,
+    rows: Pin<Box<CopyOutStream>>,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     reader: CopyReader,
     decoder: BatchDecoder,
     received: u64,
     batch_rows: usize,
-}
-
-/// The rows of a COPY: past the driver where that is possible, and from it.
-struct CopiedRows {
-    driver: Pin<Box<CopyOutStream>>,
-    tapped: Option<Tapped>,
-}
-
-struct Tapped {
-    diversion: Diversion,
-    unframed: Unframed,
 }
 
 /// Where the rows come from.
@@ -287,10 +275,6 @@ impl Scan {
             return Err(rewritten(&self.parts.settings.catalog, &self.query.object));
         }
         let decoder = self.decoder(&described)?;
-        let tapped = lease.session()?.divert_rows().map(|diversion| Tapped {
-            diversion,
-            unframed: Unframed::default(),
-        });
         // The second round trip. COMMIT follows at once, so that the connection is free as soon as the rows end.
         let copy = client.copy_out(&prepared);
         tokio::pin!(copy);
@@ -313,16 +297,12 @@ impl Scan {
                 }
             }
         };
-        let driver = match sent {
+        let rows = match sent {
             Poll::Ready(rows) => rows,
             Poll::Pending => copy.await,
         }
         .map_err(fail)?;
-        let rows = CopiedRows {
-            driver: Box::pin(driver),
-            tapped,
-        };
-        Ok((rows, decoder, commit))
+        Ok((Box::pin(rows), decoder, commit))
     }
 
     /// A decoder for what the server will send; an error if that is not what was planned.
@@ -463,7 +443,7 @@ impl Scan {
 
 /// Rows, their decoder, and the COMMIT that follows them.
 type Started = (
-    CopiedRows,
+    Pin<Box<CopyOutStream>>,
     BatchDecoder,
     Option<BoxFuture<'static, Result<(), tokio_postgres::Error>>>,
 );
@@ -499,16 +479,6 @@ enum Interruption {
     Decode(DecodeError),
 }
 
-impl CopiedRows {
-    /// Has the next part at hand for [`Reading::decode_tapped`]; the one before must be used up.
-    fn poll_tapped(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(tapped) = &mut self.tapped else {
-            return Poll::Pending;
-        };
-        tapped.diversion.poll_part(context, &mut tapped.unframed)
-    }
-}
-
 impl Reading {
     /// Decodes rows until a batch is full or the stream ends. The loop stays inside one poll: a message is one
     /// row, and waking up for each would cost more than decoding it.
@@ -521,16 +491,8 @@ impl Reading {
             return Poll::Ready(Err(Interruption::Cancelled));
         }
         loop {
-            if self.decode_tapped()? {
-                return Poll::Ready(Ok(Filled::Batch));
-            }
-            if self.rows.poll_tapped(context).is_ready() {
-                continue;
-            }
-            let chunk = match self.rows.driver.as_mut().poll_next(context) {
+            let chunk = match self.rows.as_mut().poll_next(context) {
                 Poll::Pending => return Poll::Pending,
-                // The last rows may have come between the two looks.
-                Poll::Ready(None) if self.rows.poll_tapped(context).is_ready() => continue,
                 Poll::Ready(None) => return Poll::Ready(Ok(Filled::End)),
                 Poll::Ready(Some(Err(error))) => {
                     return Poll::Ready(Err(Interruption::Server(error)));
@@ -538,33 +500,12 @@ impl Reading {
                 Poll::Ready(Some(Ok(chunk))) => chunk,
             };
             self.received += chunk.len() as u64;
-            self.reader
-                .feed(&chunk, &mut self.decoder)
-                .map_err(Interruption::Decode)?;
-            if is_full(&self.decoder, self.batch_rows) {
+            if let Err(error) = self.reader.feed(&chunk, &mut self.decoder) {
+                return Poll::Ready(Err(Interruption::Decode(error)));
+            }
+            if self.decoder.rows() >= self.batch_rows || self.decoder.bytes() >= BATCH_BYTES {
                 return Poll::Ready(Ok(Filled::Batch));
             }
         }
     }
-
-    /// Decodes what is left of the current part; true when the batch is full.
-    fn decode_tapped(&mut self) -> Result<bool, Interruption> {
-        let Some(tapped) = &mut self.rows.tapped else {
-            return Ok(false);
-        };
-        while let Some(body) = tapped.unframed.next_body() {
-            self.received += body.len() as u64;
-            self.reader
-                .feed(body, &mut self.decoder)
-                .map_err(Interruption::Decode)?;
-            if is_full(&self.decoder, self.batch_rows) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
-fn is_full(decoder: &BatchDecoder, batch_rows: usize) -> bool {
-    decoder.rows() >= batch_rows || decoder.bytes() >= BATCH_BYTES
 }

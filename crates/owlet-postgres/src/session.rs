@@ -20,7 +20,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::cancel::cancel;
 use crate::failure::{Stage, not_connected, translate};
 use crate::options::SslMode;
-use crate::row_tap::{Diversion, RowTap, TappedRows, TappedTls};
 use crate::settings::{Attempt, Settings};
 use crate::socket::{LargeReads, ServerAddress};
 use crate::tls;
@@ -87,8 +86,6 @@ pub(crate) struct Session {
     /// Where the connection leads; `None` if the driver chose among several places.
     address: Option<ServerAddress>,
     settings: Arc<Settings>,
-    /// Rows of a COPY can be had here, past the driver; `None` where the driver made the connection itself.
-    rows: Option<Arc<TappedRows>>,
     pub(crate) idle_since: Instant,
 }
 
@@ -198,14 +195,8 @@ impl Session {
             settings_confirmed: established.settings_confirmed,
             address,
             settings: Arc::clone(settings),
-            rows: established.rows,
             idle_since: Instant::now(),
         })
-    }
-
-    /// Takes the rows of the next COPY past the driver, where that is possible.
-    pub(crate) fn divert_rows(&self) -> Option<Diversion> {
-        self.rows.as_ref().map(TappedRows::divert)
     }
 
     /// SQL that begins a read-only transaction with all guards, in one message.
@@ -393,11 +384,7 @@ struct Established {
     server_version: u32,
     server_encoding: String,
     settings_confirmed: bool,
-    rows: Option<Arc<TappedRows>>,
 }
-
-/// What a session is spoken over, before any TLS.
-type ServerStream = RowTap<LargeReads<TcpStream>>;
 
 impl Established {
     fn new<S, T>(client: Client, mut connection: Connection<S, T>, catalog: &str) -> Self
@@ -442,7 +429,6 @@ impl Established {
             server_version,
             server_encoding,
             settings_confirmed,
-            rows: None,
         }
     }
 }
@@ -478,21 +464,16 @@ async fn connect(
         let (client, connection) = config.connect(tls.clone()).await?;
         return Ok(Established::new(client, connection, catalog));
     };
-    let rows = Arc::new(TappedRows::default());
-    let stream = RowTap::new(LargeReads::new(address.connect().await?), Arc::clone(&rows));
-    let handshake = <MakeRustlsConnect as MakeTlsConnect<ServerStream>>::make_tls_connect(
+    let stream = address.connect().await?;
+    let handshake = <MakeRustlsConnect as MakeTlsConnect<LargeReads<TcpStream>>>::make_tls_connect(
         &mut tls.clone(),
         &address.name,
     )
     .map_err(io::Error::other)?;
-    let handshake = TappedTls {
-        handshake,
-        rows: Arc::clone(&rows),
-    };
-    let (client, connection) = config.connect_raw(stream, handshake).await?;
-    let mut established = Established::new(client, connection, catalog);
-    established.rows = Some(rows);
-    Ok(established)
+    let (client, connection) = config
+        .connect_raw(LargeReads::new(stream), handshake)
+        .await?;
+    Ok(Established::new(client, connection, catalog))
 }
 
 fn is_tls_failure(error: &tokio_postgres::Error) -> bool {

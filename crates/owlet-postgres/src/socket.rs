@@ -12,7 +12,7 @@ use tokio_postgres::config::Host;
 
 /// Bytes asked of the operating system at a time. The driver alone would ask for 8 KB, and the system call with its
 /// acknowledgement would cost more than what it brings.
-pub(crate) const PIECE: usize = 128 * 1024;
+const PIECE: usize = 128 * 1024;
 
 /// Where a server, or a pooler before it, is reached.
 #[derive(Debug, Clone)]
@@ -99,9 +99,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for LargeReads<S> {
         wanted: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.unread.is_empty() && wanted.remaining() >= PIECE {
-            return Pin::new(&mut this.stream).poll_read(context, wanted);
-        }
         if this.unread.is_empty() {
             let mut piece = ReadBuf::new(&mut this.piece);
             ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece))?;
