@@ -844,6 +844,24 @@ impl Query {
         }
     }
 
+    /// A condition of WHERE, ON or a FILTER computes values.
+    pub fn conditions_compute(&self) -> bool {
+        let computes = |expression: &Expr| {
+            expression
+                .any(&|part| matches!(part, Expr::Binary(..) | Expr::Call(..) | Expr::Cast(..)))
+        };
+        let aggregates = match &self.output {
+            Output::Rows { .. } => &[],
+            Output::Groups { aggregates, .. } => aggregates.as_slice(),
+        };
+        let conditions = self.joins.iter().map(|join| &join.on);
+        conditions
+            .chain(&self.filter)
+            .chain(&self.union_filter)
+            .chain(aggregates.iter().filter_map(|call| call.filter.as_ref()))
+            .any(computes)
+    }
+
     /// HAVING may drop groups whose output was computed already.
     pub fn drops_groups(&self) -> bool {
         matches!(
