@@ -27,7 +27,7 @@ use crate::query::{PlannedQuery, Pushdown, QueryOptions, Work};
 use crate::rows::TextRows;
 use crate::scan::QueryRun;
 use crate::scan::node::{RemoteScan, RemoteScanPlanner};
-use crate::{duplicate_names, session, unique_names, yielding};
+use crate::{duplicate_names, session, top_groups, unique_names, yielding};
 
 /// The catalog that names without one belong to when several are configured and one has this name.
 const ATHENA_DEFAULT_CATALOG: &str = "awsdatacatalog";
@@ -310,6 +310,10 @@ impl Engine {
             let optimizer = &mut state.config_mut().options_mut().optimizer;
             optimizer.enable_topk_dynamic_filter_pushdown = false;
             optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        }
+        if top_groups::hold_floats(&rewritten) {
+            let optimizer = &mut state.config_mut().options_mut().optimizer;
+            optimizer.enable_topk_aggregation = false;
         }
         let checked = owlet_athena_sql::check_arithmetic(rewritten).map_err(failed)?;
         let mut physical = physical_plan(&checked, &state, &work)

@@ -17,6 +17,7 @@ mod rows;
 pub mod scan;
 mod session;
 mod statements;
+mod top_groups;
 pub mod type_names;
 mod unique_names;
 mod yielding;
