@@ -283,6 +283,8 @@ impl Engine {
         state.config_mut().options_mut().catalog.default_catalog = catalog;
         state.config_mut().options_mut().catalog.default_schema = schema;
         state.register_catalog_list(Arc::new(catalogs));
+        // The time that now() and current_date mean, the same wherever the query asks.
+        state.mark_start_execution();
         let plan = state
             .statement_to_plan(statement)
             .await

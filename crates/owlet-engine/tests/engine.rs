@@ -39,6 +39,30 @@ async fn functions_are_athenas_in_every_query() {
     }
 }
 
+/// They failed as soon as they were asked for: no query had a time.
+#[tokio::test]
+async fn now_is_the_time_of_the_query() {
+    let engine = engine(&[MemoryConnector::new("first", unsupported())]);
+    let seconds = async |sql: &str| {
+        let text = answer(&engine, sql, &QueryOptions::default()).await;
+        let text = text.expect("runs");
+        let line = text.lines().nth(3).expect("a row").trim_matches(['|', ' ']);
+        line.parse::<f64>().expect("a number")
+    };
+    let first = seconds("SELECT to_unixtime(now())").await;
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    assert!(seconds("SELECT to_unixtime(current_timestamp)").await > first);
+    let text = answer(
+        &engine,
+        "SELECT count(*) AS n FROM first.people WHERE now() = current_timestamp \
+         AND current_date > DATE '2020-01-01' - INTERVAL '7' DAY",
+        &QueryOptions::default(),
+    )
+    .await;
+    let text = text.expect("runs");
+    assert!(text.contains("| 4 |"), "{text}");
+}
+
 #[tokio::test]
 async fn names_resolve_in_every_form_and_case() {
     let engine = engine(&[

@@ -22,6 +22,8 @@ const PRIOR_UNITS: f64 = 2.0;
 const PRIOR_PARTITIONS: f64 = 4.0;
 /// Experience beyond this many scans is halved, so that a table that changes is learned anew.
 const MOST_SCANS: f64 = 64.0;
+/// The speed of a request is the average of about so many.
+const MOST_REQUESTS: f64 = 10_000.0;
 /// Most kinds of access remembered of a table.
 const MOST_KINDS: usize = 64;
 /// Most tables remembered.
@@ -130,11 +132,13 @@ impl TableExperience {
                 &mut experience.scans,
                 &mut experience.estimated,
                 &mut experience.consumed,
-                &mut experience.requests,
-                &mut experience.seconds,
             ] {
                 *sum /= 2.0;
             }
+        }
+        if experience.requests > MOST_REQUESTS {
+            experience.seconds *= MOST_REQUESTS / experience.requests;
+            experience.requests = MOST_REQUESTS;
         }
     }
 }

@@ -291,7 +291,7 @@ impl<'a> Question<'a> {
         let mut ranges = Vec::new();
         let mut cost = Cost::default();
         let mut known_cost = Cost::default();
-        let mut has_known_sizes = true;
+        let mut has_known_sizes = !selection.values.is_empty();
         for (hash, condition) in &selection.values {
             let known = self.known_size(hash, index, extent);
             has_known_sizes &= known.is_some();

@@ -68,6 +68,10 @@ impl Job {
 
     /// A partition was read from its first item to its last.
     pub(crate) fn read_whole(&self, partition: PartitionId, size: PartitionSize) {
+        // A join may look up any number of them.
+        if self.read.lesson.is_none() {
+            return;
+        }
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.partitions.push((partition, size));
     }
