@@ -9,6 +9,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use owlet_connector::{ConnectorError, ServerIdentity};
 use tokio::sync::{Mutex, OnceCell};
 
@@ -159,11 +161,19 @@ impl Identity {
         &self.options
     }
 
-    /// The configured region, else `implied` (by an ARN or a host name), else the ambient one.
+    /// The configured region, else `implied` (by an ARN or a host name), else the ambient one. Boxed, so that AWS's
+    /// chain is compiled here only.
     ///
     /// # Errors
     /// [`ConnectorError::Configuration`] when there is none.
-    pub async fn region(&self, implied: Option<&str>) -> Result<String, ConnectorError> {
+    pub fn region<'a>(
+        &'a self,
+        implied: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<String, ConnectorError>> {
+        self.find_region(implied).boxed()
+    }
+
+    async fn find_region(&self, implied: Option<&str>) -> Result<String, ConnectorError> {
         if let Some(region) = self.options.region.as_deref().or(implied) {
             return Ok(region.to_owned());
         }
@@ -177,11 +187,15 @@ impl Identity {
         }
     }
 
-    /// Credentials that are still valid for a while.
+    /// Credentials that are still valid for a while. Boxed, so that AWS's chain is compiled here only.
     ///
     /// # Errors
     /// [`ConnectorError::Authentication`] when none can be loaded.
-    pub async fn credentials(&self) -> Result<Credentials, ConnectorError> {
+    pub fn credentials(&self) -> BoxFuture<'_, Result<Credentials, ConnectorError>> {
+        self.fresh_credentials().boxed()
+    }
+
+    async fn fresh_credentials(&self) -> Result<Credentials, ConnectorError> {
         let mut current = self.current.lock().await;
         if let Some(credentials) = current.as_ref().filter(|credentials| is_fresh(credentials)) {
             return Ok(credentials.clone());

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use owlet_connector::{
     BatchStream, Connector, ConnectorError, Health, Result, ScanContext, ScanPlan, ScanRequest,
     TableKind, TableMetadata, TableSummary,
@@ -48,8 +49,8 @@ impl DynamoDbConnector {
     }
 
     /// Samples a table anew and tells what was found; the columns of later queries follow from it.
-    pub async fn infer_schema(&self, table: &str) -> Result<InferenceReport> {
-        self.tables.infer(table).await
+    pub fn infer_schema<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<InferenceReport>> {
+        self.tables.infer(table).boxed()
     }
 
     /// What planning must know beside the table.

@@ -10,6 +10,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::sql::parser::Statement;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use indexmap::IndexMap;
 use owlet_athena_sql::{
     ExplainFormat, ExplainMode, ExplainType, PASSTHROUGH_SCHEMA, ParsedStatement, StatementKind,
@@ -168,8 +170,11 @@ impl Engine {
     }
 
     /// Resolves `[catalog.][schema.]table` with the engine's defaults and describes it.
-    pub async fn describe(&self, name: &str) -> Result<(TableName, Arc<TableMetadata>)> {
-        self.describe_with(name, &QueryOptions::default()).await
+    pub fn describe<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<(TableName, Arc<TableMetadata>)>> {
+        async move { self.describe_with(name, &QueryOptions::default()).await }.boxed()
     }
 
     pub(crate) async fn describe_with(
@@ -226,7 +231,18 @@ impl Engine {
     }
 
     /// Parses, resolves, plans and pushes down one statement. Reads metadata of the named sources only.
-    pub async fn plan(&self, sql: &str, options: &QueryOptions) -> Result<PlannedQuery> {
+    ///
+    /// Boxed, since the body of an `async fn` is compiled again in every crate that awaits it: here that would be the
+    /// whole of planning.
+    pub fn plan<'a>(
+        &'a self,
+        sql: &'a str,
+        options: &'a QueryOptions,
+    ) -> BoxFuture<'a, Result<PlannedQuery>> {
+        self.plan_parsed(sql, options).boxed()
+    }
+
+    async fn plan_parsed(&self, sql: &str, options: &QueryOptions) -> Result<PlannedQuery> {
         let parsed =
             owlet_athena_sql::parse(sql).map_err(|error| EngineError::from_sql(error, sql))?;
         let work = Work::new(options.budget.clone());

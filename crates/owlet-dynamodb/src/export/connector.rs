@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use owlet_connector::{
     BatchStream, Connector, ConnectorError, CostEstimate, Exactness, Health, Result, ScanContext,
     ScanPlan, ScanRequest, Split, TableKind, TableMetadata, TableSummary,
@@ -47,8 +49,8 @@ impl DynamoDbExportConnector {
     }
 
     /// What the sample of a table showed.
-    pub async fn infer_schema(&self, table: &str) -> Result<InferenceReport> {
-        Ok(self.existing(table).await?.report())
+    pub fn infer_schema<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<InferenceReport>> {
+        async move { Ok(self.existing(table).await?.report()) }.boxed()
     }
 
     async fn existing(&self, table: &str) -> Result<Arc<ExportTable>> {
