@@ -3,6 +3,7 @@
 
 mod arithmetic;
 mod casts;
+mod comparisons;
 mod decimals;
 mod dialect;
 mod errors;

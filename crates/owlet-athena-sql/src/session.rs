@@ -7,6 +7,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
 
 use crate::arithmetic::CheckedConstants;
+use crate::comparisons::MomentComparisons;
 use crate::expressions::AthenaExpressions;
 use crate::types::AthenaTypePlanner;
 use crate::{casts, functions, subqueries, unnest};
@@ -53,11 +54,10 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         .relation_planners()
         .get_or_insert_default()
         .insert(0, unnest::planner());
-    builder
-        .optimizer()
-        .get_or_insert_default()
-        .rules
-        .insert(0, Arc::new(CheckedConstants));
+    let rules = &mut builder.optimizer().get_or_insert_default().rules;
+    rules.insert(0, Arc::new(CheckedConstants));
+    // Last, where constants are folded already; another round pushes down what it changed.
+    rules.push(Arc::new(MomentComparisons));
     builder
         .with_type_planner(Arc::new(AthenaTypePlanner))
         .with_analyzer_rule(casts::rule())

@@ -13,6 +13,7 @@ pub mod expression;
 pub mod guest;
 pub mod literal;
 pub mod metadata;
+pub mod per_query;
 pub mod scan;
 pub mod server_identity;
 pub mod work;
@@ -32,6 +33,7 @@ pub use literal::{Literal, LiteralValue};
 pub use metadata::{
     Collation, ColumnMetadata, ColumnStatistics, RowCount, TableKind, TableMetadata, TableSummary,
 };
+pub use per_query::PerQuery;
 pub use scan::{
     Alternative, CostEstimate, Exactness, FieldPaths, Money, ScanContext, ScanPlan, ScanRequest,
     Split,

@@ -301,6 +301,9 @@ impl Engine {
         state.register_catalog_list(Arc::new(catalogs));
         // The time that now() and current_date mean, the same wherever the query asks.
         state.mark_start_execution();
+        if let Some(moment) = options.moment {
+            state.execution_props_mut().query_execution_start_time = Some(moment.into());
+        }
         let plan = state
             .statement_to_plan(statement)
             .await

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arrow::array::RecordBatchOptions;
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -52,6 +52,8 @@ pub struct QueryOptions {
     pub budget: Budget,
     /// Wall time limit.
     pub timeout: Option<Duration>,
+    /// What `now()`, `current_date` and their like mean; `None`: the time when the query is planned.
+    pub moment: Option<SystemTime>,
     /// Catalog for names without one; `None`: the only catalog, or the one named `awsdatacatalog`.
     pub default_catalog: Option<String>,
     /// Schema for names without one; `None`: the connector's usual one (`public`, `main`, `default`).

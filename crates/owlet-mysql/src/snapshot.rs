@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use owlet_connector::{ConnectorError, QueryWork, ScanContext, WorkRecorder};
+use owlet_connector::{ConnectorError, PerQuery, QueryWork, ScanContext, WorkRecorder};
 use tokio_util::sync::CancellationToken;
 
 use crate::agreement::{self, Source, end};
@@ -39,18 +39,11 @@ pub(crate) struct Snapshots {
     catalog: String,
     connections: usize,
     runs: Mutex<HashMap<RunKey, Arc<Run>>>,
-    queries: Mutex<HashMap<usize, QueryView>>,
+    views: PerQuery<View>,
 }
 
 /// Plan and address of the query's recorder. The run keeps a weak reference, so the address is not reused.
 type RunKey = (u64, usize);
-
-/// The weak reference keeps the address from being used again.
-#[derive(Debug)]
-struct QueryView {
-    query: Weak<QueryWork>,
-    view: Arc<View>,
-}
 
 #[derive(Debug)]
 struct Run {
@@ -120,7 +113,7 @@ impl Snapshots {
             catalog: catalog.to_owned(),
             connections,
             runs: Mutex::default(),
-            queries: Mutex::default(),
+            views: PerQuery::default(),
         }
     }
 
@@ -172,15 +165,8 @@ impl Snapshots {
     }
 
     fn view_of(&self, query: &Arc<QueryWork>) -> Arc<View> {
-        let mut queries = lock(&self.queries);
-        queries.retain(|_, entry| entry.query.strong_count() > 0);
-        let entry = queries
-            .entry(Arc::as_ptr(query) as usize)
-            .or_insert_with(|| QueryView {
-                query: Arc::downgrade(query),
-                view: Arc::new(View::new(Scope::Query)),
-            });
-        Arc::clone(&entry.view)
+        self.views
+            .get_or_insert_with(query, || View::new(Scope::Query))
     }
 
     fn forget(&self, key: &RunKey) {

@@ -6,11 +6,10 @@
 //! wait for it: so at most half of the connections are anchors, and with a single connection there are none (each scan
 //! then has its own snapshot, and the work report shows the skew).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use owlet_connector::{ConnectorError, QueryWork, ScanContext, ServerId};
+use owlet_connector::{ConnectorError, PerQuery, ScanContext, ServerId};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::SimpleQueryMessage;
 
@@ -26,14 +25,7 @@ const TICK: Duration = Duration::from_millis(500);
 pub(crate) struct Anchors {
     slots: Arc<Semaphore>,
     possible: bool,
-    queries: Mutex<HashMap<usize, Entry>>,
-}
-
-/// The weak reference keeps the address from being used again.
-#[derive(Debug)]
-struct Entry {
-    query: Weak<QueryWork>,
-    anchor: Arc<OnceCell<Anchor>>,
+    queries: PerQuery<OnceCell<Anchor>>,
 }
 
 /// The snapshot of a query.
@@ -50,7 +42,7 @@ impl Anchors {
         Self {
             slots: Arc::new(Semaphore::new(connections / 2)),
             possible: connections > 1,
-            queries: Mutex::new(HashMap::new()),
+            queries: PerQuery::default(),
         }
     }
 
@@ -65,16 +57,7 @@ impl Anchors {
         if !self.possible || query.scans_of(catalog) < 2 {
             return Ok(None);
         }
-        let key = Arc::as_ptr(query) as usize;
-        let cell = {
-            let mut queries = self.lock();
-            queries.retain(|_, entry| entry.query.strong_count() > 0);
-            let entry = queries.entry(key).or_insert_with(|| Entry {
-                query: Arc::downgrade(query),
-                anchor: Arc::new(OnceCell::new()),
-            });
-            Arc::clone(&entry.anchor)
-        };
+        let cell = self.queries.get_or_insert_with(query, OnceCell::new);
         let anchor = cell
             .get_or_try_init(|| async {
                 let slot = Arc::clone(&self.slots)
@@ -82,7 +65,7 @@ impl Anchors {
                     .await
                     .map_err(|_| ConnectorError::Internal("the anchors are closed".to_owned()))?;
                 let (lease, anchor) = export((pool, server), catalog).await?;
-                self.keep(key, lease, slot, context);
+                self.keep(lease, slot, context);
                 Ok::<_, ConnectorError>(anchor)
             })
             .await?;
@@ -90,13 +73,7 @@ impl Anchors {
     }
 
     /// Holds the snapshot until the query is over.
-    fn keep(
-        self: &Arc<Self>,
-        key: usize,
-        mut lease: Lease,
-        slot: OwnedSemaphorePermit,
-        context: &ScanContext,
-    ) {
+    fn keep(self: &Arc<Self>, mut lease: Lease, slot: OwnedSemaphorePermit, context: &ScanContext) {
         let anchors = Arc::clone(self);
         let query = Arc::downgrade(context.work.query());
         let cancellation = context.cancellation.clone();
@@ -112,7 +89,7 @@ impl Anchors {
                 () = cancellation.cancelled() => {}
                 () = forgotten => {}
             }
-            anchors.lock().remove(&key);
+            anchors.queries.remove(&query);
             let ended = match lease.session() {
                 Ok(session) => session.client.batch_execute("COMMIT").await.is_ok(),
                 Err(_) => false,
@@ -123,10 +100,6 @@ impl Anchors {
             }
             drop(slot);
         });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Entry>> {
-        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

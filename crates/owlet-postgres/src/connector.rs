@@ -240,7 +240,7 @@ impl PostgresConnector {
         if let (Some(scan), Some(layout)) = (&row_wise, &layout) {
             let limits = SplitLimits {
                 target_partitions: wishes.options.target_partitions,
-                connections: self.settings.options.max_connections,
+                connections: self.settings.options.connections_per_scan(),
             };
             let reason = if is_key_lookup {
                 Some("not split: at most one row".to_owned())

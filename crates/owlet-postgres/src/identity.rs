@@ -23,6 +23,7 @@ pub(crate) fn of(primary: &Settings) -> Option<ServerIdentity> {
         statement_timeout,
         lock_timeout,
         max_connections,
+        max_connections_per_scan,
         application_name,
         connect_timeout: _,
         metadata_ttl: _,
@@ -41,6 +42,7 @@ pub(crate) fn of(primary: &Settings) -> Option<ServerIdentity> {
         .with("statement_timeout", statement_timeout)
         .with("lock_timeout", lock_timeout)
         .with("max_connections", max_connections)
+        .with("max_connections_per_scan", max_connections_per_scan)
         .with("application_name", application_name)
         .with("numeric_scale", numeric_scale)
         .with("infinity", infinity)
@@ -92,6 +94,10 @@ mod tests {
         }
         assert_ne!(base, changed(|options| options.numeric_scale = 4));
         assert_ne!(base, changed(|options| options.max_connections = 2));
+        assert_ne!(
+            base,
+            changed(|options| options.max_connections_per_scan = Some(1))
+        );
         assert_ne!(
             base,
             changed(|options| options.statement_timeout = Some(Duration::from_secs(1)))

@@ -39,6 +39,9 @@ pub struct PostgresOptions {
     pub lock_timeout: Duration,
     /// Upper bound of connections, at least 1.
     pub max_connections: usize,
+    /// Connections that read one table at the same time, at least 1; without it as many as the engine has threads.
+    /// With 1 a table is read by one sequential scan, which PostgreSQL keeps out of its buffer cache.
+    pub max_connections_per_scan: Option<usize>,
     /// Shown in `pg_stat_activity`.
     pub application_name: String,
     /// Longest wait for a connection to be established.
@@ -98,6 +101,7 @@ impl PostgresOptions {
             statement_timeout: None,
             lock_timeout: Duration::from_secs(30),
             max_connections: 8,
+            max_connections_per_scan: None,
             application_name: "owlet".to_owned(),
             connect_timeout: Duration::from_secs(10),
             metadata_ttl: Duration::from_secs(60),
@@ -105,6 +109,12 @@ impl PostgresOptions {
             infinity: UnrepresentablePolicy::Error,
             search_path: "pg_catalog".to_owned(),
         }
+    }
+
+    /// Connections that one scan may have at once.
+    pub(crate) fn connections_per_scan(&self) -> usize {
+        let limit = self.max_connections_per_scan.unwrap_or(usize::MAX);
+        self.max_connections.min(limit)
     }
 }
 
@@ -132,6 +142,7 @@ impl fmt::Debug for PostgresOptions {
             .field("statement_timeout", &self.statement_timeout)
             .field("lock_timeout", &self.lock_timeout)
             .field("max_connections", &self.max_connections)
+            .field("max_connections_per_scan", &self.max_connections_per_scan)
             .field("application_name", &self.application_name)
             .field("connect_timeout", &self.connect_timeout)
             .field("metadata_ttl", &self.metadata_ttl)

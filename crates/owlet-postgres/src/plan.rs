@@ -111,7 +111,7 @@ const RANGES_OF_A_READER: u64 = 4;
 pub(crate) struct SplitLimits {
     /// The engine's wish.
     pub(crate) target_partitions: usize,
-    /// Connections the pool can lend at once.
+    /// Connections that one scan may have at once.
     pub(crate) connections: usize,
 }
 

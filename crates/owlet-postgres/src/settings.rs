@@ -61,6 +61,9 @@ impl Settings {
         if options.max_connections == 0 {
             return Err(refuse("max_connections is 0", "allow at least 1"));
         }
+        if options.max_connections_per_scan == Some(0) {
+            return Err(refuse("max_connections_per_scan is 0", "allow at least 1"));
+        }
         if options.numeric_scale > 38 {
             return Err(refuse(
                 &format!("numeric_scale is {}", options.numeric_scale),

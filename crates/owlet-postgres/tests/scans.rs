@@ -565,6 +565,29 @@ async fn a_plan_can_be_opened_by_another_connector() {
 }
 
 #[tokio::test]
+async fn a_catalog_with_one_connection_a_scan_reads_tables_in_one_piece() {
+    let database = Database::create("one_piece").await;
+    big_table(&database).await;
+    let mut sparing = database.options();
+    sparing.max_connections_per_scan = Some(1);
+    let connector = Arc::new(PostgresConnector::new("pg", sparing).expect("options"));
+    let metadata = table(&connector, "big").await;
+    let mut wanted = request(&metadata);
+    wanted.target_partitions = 2;
+    let plan = connector.plan_scan(&wanted).await.expect("planned");
+    assert_eq!((plan.splits.len(), plan.access.as_str()), (1, "scan"));
+    assert!(
+        plan.notes.contains(&"not split: one reader".to_owned()),
+        "{:?}",
+        plan.notes
+    );
+    let rows = read_plan(&connector, &plan, &context())
+        .await
+        .expect("rows");
+    assert_eq!(row_count(&rows), 60000);
+}
+
+#[tokio::test]
 async fn more_scans_than_connections_take_turns() {
     let database = Database::create("turns").await;
     big_table(&database).await;

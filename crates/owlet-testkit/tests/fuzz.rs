@@ -1,6 +1,6 @@
 //! The fuzzer's own soundness: what it calls a source's own answer must be one.
 
-use owlet_testkit::fuzz::query::Generator;
+use owlet_testkit::fuzz::generate::Generator;
 use owlet_testkit::fuzz::random_tables;
 use owlet_testkit::fuzz::render::Renderer;
 use owlet_testkit::fuzz::schema::Home;

@@ -1,15 +1,15 @@
 //! Which server of a catalog a query goes to: a replica that keeps up, in turn, else the primary. All scans of a query
 //! go to the same one. Must never know a protocol.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use crate::error::ConnectorError;
+use crate::per_query::PerQuery;
 use crate::work::QueryWork;
 
 /// How long a replica's answer about its lag is believed.
@@ -49,14 +49,7 @@ pub struct Routes {
     max_lag: Option<Duration>,
     turn: AtomicUsize,
     states: Vec<tokio::sync::Mutex<Option<State>>>,
-    queries: Mutex<HashMap<usize, Route>>,
-}
-
-/// The server of a query. The weak reference keeps the address from being used again.
-#[derive(Debug)]
-struct Route {
-    query: Weak<QueryWork>,
-    server: Arc<OnceCell<ServerId>>,
+    servers: PerQuery<OnceCell<ServerId>>,
 }
 
 #[derive(Debug, Clone)]
@@ -85,7 +78,7 @@ impl Routes {
             states: (0..replicas)
                 .map(|_| tokio::sync::Mutex::new(None))
                 .collect(),
-            queries: Mutex::new(HashMap::new()),
+            servers: PerQuery::default(),
         }
     }
 
@@ -94,17 +87,7 @@ impl Routes {
         if self.states.is_empty() {
             return PRIMARY;
         }
-        let server = {
-            let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
-            queries.retain(|_, route| route.query.strong_count() > 0);
-            let route = queries
-                .entry(Arc::as_ptr(query) as usize)
-                .or_insert_with(|| Route {
-                    query: Arc::downgrade(query),
-                    server: Arc::new(OnceCell::new()),
-                });
-            Arc::clone(&route.server)
-        };
+        let server = self.servers.get_or_insert_with(query, OnceCell::new);
         *server.get_or_init(|| self.choose(replicas)).await
     }
 

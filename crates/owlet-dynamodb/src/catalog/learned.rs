@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use owlet_connector::WorkRecorder;
 use serde::{Deserialize, Serialize};
 
+use super::access_kind::AccessKind;
 use super::partition_sizes::{PartitionId, PartitionSize, PartitionSizes};
 use crate::description::TableDescription;
 use crate::plan::payload::Lesson;
@@ -32,15 +33,13 @@ const MOST_TABLES: usize = 1024;
 const MOST_SCANS_UNDER_WAY: usize = 1024;
 /// Least time between two writes of a table's file.
 const WRITE_EVERY: Duration = Duration::from_secs(20);
-/// How the names of kinds of access begin that read some partitions of many.
-pub(crate) const PARTITIONS: &str = "query of";
 /// An estimate is never changed by more.
 const MOST_FACTOR: f64 = 1000.0;
 
 /// Experience with one table, by kind of access.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TableExperience {
-    kinds: BTreeMap<String, Experience>,
+    kinds: BTreeMap<AccessKind, Experience>,
     #[serde(default)]
     partitions: PartitionSizes,
 }
@@ -75,14 +74,14 @@ pub(crate) fn identity(table: &TableDescription) -> String {
 
 impl TableExperience {
     /// What to multiply an estimate with.
-    pub(crate) fn factor(&self, access: &str) -> f64 {
+    pub(crate) fn factor(&self, access: &AccessKind) -> f64 {
         self.kinds
             .get(access)
             .map_or(1.0, |experience| experience.factor(access))
     }
 
     /// Measured seconds of a request.
-    pub(crate) fn seconds_of_request(&self, access: &str) -> Option<f64> {
+    pub(crate) fn seconds_of_request(&self, access: &AccessKind) -> Option<f64> {
         let experience = self.kinds.get(access)?;
         (experience.requests >= 1.0).then(|| experience.seconds / experience.requests)
     }
@@ -93,7 +92,7 @@ impl TableExperience {
     }
 
     /// The experience for people, when it changes the estimate.
-    pub(crate) fn text(&self, access: &str) -> Option<String> {
+    pub(crate) fn text(&self, access: &AccessKind) -> Option<String> {
         let experience = self.kinds.get(access)?;
         let factor = experience.factor(access);
         ((factor - 1.0).abs() >= 0.01).then(|| {
@@ -108,7 +107,7 @@ impl TableExperience {
         for (partition, size) in taken.partitions {
             self.partitions.remember(partition, size);
         }
-        let access = lesson.access.as_str();
+        let access = &lesson.access;
         if self.kinds.len() >= MOST_KINDS && !self.kinds.contains_key(access) {
             let rarest = self
                 .kinds
@@ -119,7 +118,7 @@ impl TableExperience {
                 self.kinds.remove(&rarest);
             }
         }
-        let experience = self.kinds.entry(access.to_owned()).or_default();
+        let experience = self.kinds.entry(access.clone()).or_default();
         if let Some(estimated) = lesson.estimated {
             experience.scans += 1.0;
             experience.estimated += estimated;
@@ -144,8 +143,8 @@ impl TableExperience {
 }
 
 impl Experience {
-    fn factor(&self, access: &str) -> f64 {
-        let prior = if access.starts_with(PARTITIONS) {
+    fn factor(&self, access: &AccessKind) -> f64 {
+        let prior = if access.reads_partitions() {
             PRIOR_UNITS + PRIOR_PARTITIONS * self.estimated / self.scans.max(1.0)
         } else {
             PRIOR_UNITS
@@ -335,7 +334,7 @@ mod tests {
     fn lesson(estimated: f64, splits: usize) -> Lesson {
         Lesson {
             table: "orders arn 1".to_owned(),
-            access: "scan".to_owned(),
+            access: AccessKind::named("scan"),
             estimated: Some(estimated),
             splits,
         }
@@ -365,16 +364,22 @@ mod tests {
             .ended("a", &scan, &lesson(100.0, 2), taken(100.0))
             .await;
         let experience = learner.experience("a", "orders arn 1").await;
-        assert_eq!(experience.factor("scan"), 1.0);
+        assert_eq!(experience.factor(&AccessKind::named("scan")), 1.0);
         learner
             .ended("a", &scan, &lesson(100.0, 2), taken(100.0))
             .await;
         let experience = learner.experience("a", "orders arn 1").await;
-        let factor = experience.factor("scan");
+        let factor = experience.factor(&AccessKind::named("scan"));
         assert!((1.8..2.0).contains(&factor), "{factor}");
-        assert_eq!(experience.seconds_of_request("scan"), Some(0.25));
-        assert!(experience.text("scan").is_some());
-        assert_eq!(experience.factor("query of partitions"), 1.0);
+        assert_eq!(
+            experience.seconds_of_request(&AccessKind::named("scan")),
+            Some(0.25)
+        );
+        assert!(experience.text(&AccessKind::named("scan")).is_some());
+        assert_eq!(
+            experience.factor(&AccessKind::of_partitions("partitions", None)),
+            1.0
+        );
         let again = Learner::new(Some(folder.path()));
         assert_eq!(again.experience("a", "orders arn 1").await, experience);
         for (address, table) in [("b", "orders arn 1"), ("a", "orders arn 2")] {
@@ -386,7 +391,7 @@ mod tests {
         let mut experience = experience;
         for number in 0..1000 {
             let lesson = Lesson {
-                access: format!("kind {}", number % 100),
+                access: AccessKind::named(format!("kind {}", number % 100)),
                 ..lesson(1.0, 1)
             };
             experience.add(&lesson, taken(1.0));
@@ -422,7 +427,7 @@ mod tests {
     #[test]
     fn one_partition_says_little_about_others() {
         let lesson = Lesson {
-            access: format!("{PARTITIONS} partitions"),
+            access: AccessKind::of_partitions("partitions", None),
             ..lesson(10.0, 1)
         };
         let mut experience = TableExperience::default();
@@ -445,10 +450,10 @@ mod tests {
     fn small_reads_change_little() {
         let mut experience = TableExperience::default();
         experience.add(&lesson(0.5, 1), taken(1.0));
-        assert!(experience.factor("scan") < 1.25);
+        assert!(experience.factor(&AccessKind::named("scan")) < 1.25);
         for _ in 0..60 {
             experience.add(&lesson(0.5, 1), taken(1.0));
         }
-        assert!(experience.factor("scan") > 1.6);
+        assert!(experience.factor(&AccessKind::named("scan")) > 1.6);
     }
 }

@@ -1,6 +1,7 @@
 //! The tables of one catalog: found, described, inferred once, and kept in memory and on disk.
 //! Must never know scans.
 
+pub(crate) mod access_kind;
 mod disk;
 pub(crate) mod learned;
 pub(crate) mod partition_sizes;

@@ -12,7 +12,8 @@ use super::nullability::rejects_null;
 use super::payload::{AccessPath, ItemKey, KeyRange, RangeOrder};
 use super::sort_range::SortCondition;
 use super::translate::{Columns, translate};
-use crate::catalog::learned::{PARTITIONS, TableExperience};
+use crate::catalog::access_kind::AccessKind;
+use crate::catalog::learned::TableExperience;
 use crate::description::{IndexDescription, IndexKind, KeySchema};
 use crate::options::{Consistency, DynamoDbOptions};
 use crate::shape::Shape;
@@ -41,7 +42,7 @@ pub(crate) struct Candidate {
     /// No item can match: nothing is read.
     pub(crate) impossible: bool,
     /// The kind of access that experience is collected for.
-    pub(crate) lesson: String,
+    pub(crate) lesson: AccessKind,
     /// Read capacity units before experience corrected them.
     pub(crate) uncorrected: f64,
     /// The sizes of all partitions are known from reading them before.
@@ -272,7 +273,7 @@ impl<'a> Question<'a> {
             cost: cost::items_by_key(count as f64, extent.item_bytes, self.options.consistency),
             item_bytes: extent.item_bytes,
             impossible: items.is_empty(),
-            lesson: "get item".to_owned(),
+            lesson: AccessKind::named("get item"),
             uncorrected: 0.0,
             has_known_sizes: false,
             known_cost: Cost::default(),
@@ -356,10 +357,10 @@ impl<'a> Question<'a> {
             },
             key_text: String::new(),
             impossible: filter == Condition::Never,
-            lesson: match index {
+            lesson: AccessKind::named(match index {
                 None => "scan".to_owned(),
                 Some(index) => format!("scan of {}", index.name),
-            },
+            }),
             uncorrected: 0.0,
             has_known_sizes: false,
             known_cost: Cost::default(),
@@ -446,17 +447,14 @@ impl<'a> Question<'a> {
 }
 
 /// Ranges of one kind are alike: whole partitions, single sort keys, spans and prefixes of sort keys.
-fn range_lesson(ranges: &[KeyRange], index: Option<&IndexDescription>) -> String {
-    let kind = match ranges.first().map(|range| &range.sort) {
+fn range_lesson(ranges: &[KeyRange], index: Option<&IndexDescription>) -> AccessKind {
+    let parts = match ranges.first().map(|range| &range.sort) {
         None | Some(SortCondition::Any) => "partitions",
         Some(SortCondition::In(_)) => "sort keys",
         Some(SortCondition::Range(_)) => "spans",
         Some(SortCondition::Prefix(_)) => "prefixes",
     };
-    match index {
-        None => format!("{PARTITIONS} {kind}"),
-        Some(index) => format!("{PARTITIONS} {kind} in {}", index.name),
-    }
+    AccessKind::of_partitions(parts, index)
 }
 
 /// Every value of the key's type is representable.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::condition::Rendered;
 use super::sort_range::SortCondition;
+use crate::catalog::access_kind::AccessKind;
 use crate::decode::DecodedColumn;
 use crate::description::{KeyAttribute, KeySchema};
 use crate::options::Consistency;
@@ -51,7 +52,7 @@ pub(crate) struct Lesson {
     /// The very table, see [`crate::catalog::learned`].
     pub(crate) table: String,
     /// Access path.
-    pub(crate) access: String,
+    pub(crate) access: AccessKind,
     /// Estimated read capacity units of all splits, before anything was learned; `None` when they are known from
     /// reading the same partitions before.
     pub(crate) estimated: Option<f64>,

@@ -6,6 +6,7 @@ use owlet_connector::{CostEstimate, Money};
 use super::cost::PAGE_BYTES;
 use super::price::list_price;
 use super::readable_units;
+use crate::catalog::access_kind::AccessKind;
 use crate::catalog::learned::TableExperience;
 use crate::description::{TableClass, TableDescription};
 
@@ -31,7 +32,7 @@ pub(crate) struct Circumstances {
 
 impl Circumstances {
     /// Measured seconds of a request of one kind of access.
-    pub(crate) fn latency(&self, access: &str) -> Option<f64> {
+    pub(crate) fn latency(&self, access: &AccessKind) -> Option<f64> {
         self.learned.seconds_of_request(access)
     }
 

@@ -9,6 +9,7 @@ use super::cost::{self, Cost};
 use super::payload::{AccessPath, Counting, ReadSpecification};
 use super::preflight::{Circumstances, preflight};
 use super::{as_split, capacities, scan_denied};
+use crate::catalog::access_kind::AccessKind;
 use crate::decode::DecodedColumn;
 use crate::description::{IndexDescription, IndexKind};
 use crate::options::{Consistency, DynamoDbOptions, ScanPolicy};
@@ -92,7 +93,7 @@ pub(crate) fn plan_statement(
         &table.description,
         statement.index.as_deref(),
         1,
-        circumstances.latency(access),
+        circumstances.latency(&AccessKind::named(access)),
         circumstances,
     );
     Ok(ScanPlan {

@@ -2,6 +2,7 @@
 //! without, and the source's own answer must be the same. Deterministic by seed.
 
 pub mod check;
+pub mod generate;
 pub mod query;
 pub mod render;
 pub mod schema;
@@ -18,7 +19,8 @@ use rand::{Rng, SeedableRng};
 
 use crate::Result;
 use check::{Difference, Verdict, check};
-use query::{Generator, Query};
+use generate::Generator;
+use query::Query;
 use schema::{Home, Table};
 use world::{Servers, World};
 

@@ -1,6 +1,7 @@
 //! `owlet verify`: runs each statement with all pushdown and with none, and compares the answers.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use owlet_engine::{Pushdown, QueryOptions};
 
@@ -20,7 +21,11 @@ const NAMES: [&str; 2] = ["with pushdown", "without pushdown"];
 pub async fn run(arguments: VerifyArguments, context: &Context) -> Result<ExitStatus> {
     let statements = read_statements(&arguments.sql)?;
     let session = context.session()?;
-    let options = session.query_options(&arguments.planning, &arguments.limits)?;
+    let options = QueryOptions {
+        // Both runs mean the same by now().
+        moment: Some(SystemTime::now()),
+        ..session.query_options(&arguments.planning, &arguments.limits)?
+    };
     let interrupt = Interrupt::listen();
     let lines = if context.printer.stderr_is_terminal() {
         ProgressLines::Shown

@@ -7,7 +7,9 @@ mod guest;
 mod interpolate;
 mod locate;
 mod options;
+mod resolve;
 pub mod runtime;
+mod schema;
 mod secret;
 mod settings;
 
@@ -15,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 pub use error::ConfigError;
 pub use locate::FILE_NAME;
-pub use settings::{CatalogSettings, Config, json_schema};
+pub use schema::json_schema;
+pub use settings::{CatalogSettings, Config};
 
 /// Where configuration comes from.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +50,7 @@ pub fn parse(
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut document = document::Document::parse(path, text)?;
     document.interpolate(&folder, environment)?;
-    let mut config = settings::resolve(document)?;
+    let mut config = resolve::resolve(document)?;
     config.file = Some(path.to_owned());
     config.folder = folder;
     Ok(config)

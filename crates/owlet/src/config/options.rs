@@ -63,6 +63,7 @@ pub fn postgres(
         settings.lock_timeout.map(|period| period.0),
     );
     set(&mut options.max_connections, settings.max_connections);
+    options.max_connections_per_scan = settings.max_connections_per_scan;
     set(
         &mut options.application_name,
         settings.application_name.clone(),

@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use toml::de::DeValue;
 
-use super::document::{self, Document, Entry, Places};
-use super::error::{ConfigError, Problem};
 use super::guest::{Auth, AwsKeys, GuestKeys, OneOrMore};
 use super::secret::Secret;
 use crate::units::{ByteSize, Period};
@@ -25,6 +22,16 @@ pub struct Config {
     pub engine: EngineSettings,
     /// `[catalog.NAME]`, in the order of the file; names are lower case and unique.
     pub catalogs: Vec<Catalog>,
+}
+
+impl Config {
+    /// A path of the file as the process can open it: `~/` is the home folder, the rest is relative to the file.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix("~") {
+            Ok(rest) => dirs::home_dir().map_or_else(|| path.to_owned(), |home| home.join(rest)),
+            Err(_) => self.folder.join(path),
+        }
+    }
 }
 
 /// One `[catalog.NAME]`.
@@ -131,6 +138,8 @@ pub struct PostgresSettings {
     pub lock_timeout: Option<Period>,
     /// Connections Owlet opens at most (8 without it).
     pub max_connections: Option<usize>,
+    /// Connections that read one table at the same time (as many as threads without it). 1 spares the server's cache.
+    pub max_connections_per_scan: Option<usize>,
     /// Name shown in pg_stat_activity ("owlet" without it).
     pub application_name: Option<String>,
     /// Time to establish a connection ("10s" without it).
@@ -538,228 +547,4 @@ pub struct CsvSettings {
     pub all_text: Option<bool>,
     /// Quoted fields may contain line breaks (true without it); false lets one large file be read in parallel.
     pub newlines_in_values: Option<bool>,
-}
-
-/// Connector words of later versions, so that their users get a better answer than "unknown".
-const LATER_CONNECTORS: [&str; 2] = ["lambda", "glue"];
-
-const CONNECTORS: [&str; 5] = ["postgres", "mysql", "sqlite", "dynamodb", "object"];
-
-/// Reads an interpolated document; every problem found is listed.
-pub fn resolve(document: Document<'_>) -> Result<Config, ConfigError> {
-    let (places, entries) = document.into_parts();
-    let mut config = Config::default();
-    let mut problems = Vec::new();
-    for entry in entries {
-        match entry.key.as_str() {
-            "engine" => match places.read("engine", entry.value) {
-                Ok(engine) => config.engine = engine,
-                Err(problem) => problems.push(problem),
-            },
-            "catalog" => resolve_catalogs(&places, entry, &mut config.catalogs, &mut problems),
-            other => {
-                let known = ["catalog".to_owned(), "engine".to_owned()];
-                problems.push(places.unknown_key(entry.offset, other, "the file", &known));
-            }
-        }
-    }
-    places.fail_if_any(problems)?;
-    Ok(config)
-}
-
-fn resolve_catalogs(
-    places: &Places,
-    entry: Entry<'_>,
-    catalogs: &mut Vec<Catalog>,
-    problems: &mut Vec<Problem>,
-) {
-    let DeValue::Table(table) = entry.value.into_inner() else {
-        problems.push(places.problem(
-            entry.offset,
-            "`catalog` must be a table",
-            "write [catalog.NAME]",
-        ));
-        return;
-    };
-    for entry in document::entries(table) {
-        let name = entry.key.to_lowercase();
-        if let Err(problem) = check_catalog_name(places, &entry, catalogs) {
-            problems.push(problem);
-            continue;
-        }
-        match resolve_catalog(places, entry) {
-            Ok(settings) => catalogs.push(Catalog { name, settings }),
-            Err(problem) => problems.push(problem),
-        }
-    }
-}
-
-fn check_catalog_name(
-    places: &Places,
-    entry: &Entry<'_>,
-    catalogs: &[Catalog],
-) -> Result<(), Problem> {
-    let name = entry.key.to_lowercase();
-    if name.is_empty() || name.contains(['.', '"']) {
-        let message = format!("`{}` cannot be a catalog name", entry.key);
-        return Err(places.problem(entry.offset, message, "use letters, digits and underscores"));
-    }
-    if catalogs.iter().any(|catalog| catalog.name == name) {
-        let message = format!("catalog {name} is configured twice (names are case-insensitive)");
-        return Err(places.problem(entry.offset, message, "rename one of them"));
-    }
-    Ok(())
-}
-
-fn resolve_catalog(places: &Places, entry: Entry<'_>) -> Result<CatalogSettings, Problem> {
-    let table_name = format!("catalog.{}", entry.key);
-    let mut value = entry.value;
-    let DeValue::Table(fields) = value.get_mut() else {
-        return Err(places.problem(entry.offset, format!("[{table_name}] must be a table"), ""));
-    };
-    let all_words = || format!("connector is one of {}", quoted(&CONNECTORS));
-    let Some(connector) = fields.remove("connector") else {
-        let message = format!("[{table_name}] has no `connector`");
-        return Err(places.problem(entry.offset, message, all_words()));
-    };
-    let offset = connector.span().start;
-    let DeValue::String(word) = connector.get_ref() else {
-        return Err(places.problem(
-            offset,
-            format!("[{table_name}] connector must be text"),
-            all_words(),
-        ));
-    };
-    match word.as_ref() {
-        "postgres" => places
-            .read(&table_name, value)
-            .map(CatalogSettings::Postgres),
-        "mysql" => places.read(&table_name, value).map(CatalogSettings::Mysql),
-        "sqlite" => places.read(&table_name, value).map(CatalogSettings::Sqlite),
-        "dynamodb" => {
-            let settings = places.read(&table_name, value)?;
-            match contradiction(&settings) {
-                None => Ok(CatalogSettings::DynamoDb(settings)),
-                Some((message, hint)) => {
-                    Err(places.problem(offset, format!("[{table_name}] {message}"), hint))
-                }
-            }
-        }
-        "object" => places.read(&table_name, value).map(CatalogSettings::Object),
-        later if LATER_CONNECTORS.contains(&later) => {
-            let message =
-                format!("[{table_name}] connector \"{later}\" is not in this version of Owlet");
-            Err(places.problem(offset, message, all_words()))
-        }
-        other => {
-            let known = CONNECTORS.map(ToOwned::to_owned);
-            let hint = match document::nearest(other, &known) {
-                Some(suggestion) => format!("did you mean \"{suggestion}\"?"),
-                None => all_words(),
-            };
-            Err(places.problem(
-                offset,
-                format!("[{table_name}] unknown connector \"{other}\""),
-                hint,
-            ))
-        }
-    }
-}
-
-/// Keys of a DynamoDB catalog that mean nothing together, with the remedy.
-fn contradiction(settings: &DynamoDbSettings) -> Option<(&'static str, &'static str)> {
-    let exported = settings.source == Some(DynamoDbSource::Export);
-    if exported && settings.location.is_none() {
-        return Some((
-            "source = \"export\" without `location`",
-            "add location = \"s3://bucket/prefix\", or a folder",
-        ));
-    }
-    if exported && settings.embedded.is_some() {
-        return Some((
-            "`embedded` is a live database, source = \"export\" reads files",
-            "remove one of them",
-        ));
-    }
-    if !exported && settings.location.is_some() {
-        return Some((
-            "`location` without source = \"export\"",
-            "add source = \"export\" to read exported files",
-        ));
-    }
-    None
-}
-
-fn quoted(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("\"{word}\""))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-impl Config {
-    /// A path of the file as the process can open it: `~/` is the home folder, the rest is relative to the file.
-    pub fn path(&self, path: &Path) -> PathBuf {
-        match path.strip_prefix("~") {
-            Ok(rest) => dirs::home_dir().map_or_else(|| path.to_owned(), |home| home.join(rest)),
-            Err(_) => self.folder.join(path),
-        }
-    }
-}
-
-/// The JSON Schema of `owlet.toml`, for editors (`owlet config schema`).
-pub fn json_schema() -> serde_json::Value {
-    let mut generator = schemars::generate::SchemaSettings::draft2020_12()
-        .with(|settings| settings.inline_subschemas = true)
-        .into_generator();
-    let catalogs: Vec<serde_json::Value> = [
-        ("postgres", generator.root_schema_for::<PostgresSettings>()),
-        ("mysql", generator.root_schema_for::<MysqlSettings>()),
-        ("sqlite", generator.root_schema_for::<SqliteSettings>()),
-        ("dynamodb", generator.root_schema_for::<DynamoDbSettings>()),
-        ("object", generator.root_schema_for::<ObjectSettings>()),
-    ]
-    .into_iter()
-    .map(|(word, schema)| with_connector(word, schema.to_value()))
-    .collect();
-    let mut engine = generator.root_schema_for::<EngineSettings>().to_value();
-    strip_root_keys(&mut engine);
-    serde_json::json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "owlet.toml",
-        "description": "Configuration of Owlet. Text values may hold ${NAME}, ${NAME:-default} and ${file:path}.",
-        "type": "object",
-        "properties": {
-            "engine": engine,
-            "catalog": {
-                "description": "Catalogs by name, the first part of catalog.schema.table.",
-                "type": "object",
-                "additionalProperties": { "oneOf": catalogs },
-            },
-        },
-        "additionalProperties": false,
-    })
-}
-
-/// Adds the `connector` key, which is read before the settings type is known.
-fn with_connector(word: &str, mut schema: serde_json::Value) -> serde_json::Value {
-    strip_root_keys(&mut schema);
-    schema["title"] = word.into();
-    schema["properties"]["connector"] = serde_json::json!({ "const": word });
-    match schema
-        .get_mut("required")
-        .and_then(|required| required.as_array_mut())
-    {
-        Some(required) => required.insert(0, "connector".into()),
-        None => schema["required"] = serde_json::json!(["connector"]),
-    }
-    schema
-}
-
-fn strip_root_keys(schema: &mut serde_json::Value) {
-    if let Some(object) = schema.as_object_mut() {
-        object.remove("$schema");
-        object.remove("title");
-    }
 }

@@ -42,6 +42,18 @@ pub(crate) fn cast_expression(expr: Expr, target: &FieldRef, on_error: OnError) 
     ScalarUDF::new_from_impl(function).call(vec![expr])
 }
 
+/// What is cast, if the expression is a `CAST` made by [`cast_expression`].
+pub(crate) fn cast_operand(expr: &Expr) -> Option<&Expr> {
+    let Expr::ScalarFunction(call) = expr else {
+        return None;
+    };
+    let function = call.func.inner().downcast_ref::<CastFunction>()?;
+    match (function.on_error, call.args.as_slice()) {
+        (OnError::Fail, [operand]) => Some(operand),
+        _ => None,
+    }
+}
+
 /// True if Arrow's cast gives another answer than Athena's.
 pub(crate) fn differs(source: &Field, target: &Field, on_error: OnError) -> bool {
     if types::is_json(source) || types::is_json(target) {
