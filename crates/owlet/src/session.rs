@@ -62,6 +62,7 @@ impl Session {
                 max_rows: None,
             },
             timeout: limits.timeout.map(|period| period.0),
+            moment: None,
             default_catalog: planning
                 .catalog
                 .clone()
