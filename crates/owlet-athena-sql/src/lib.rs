@@ -4,6 +4,7 @@
 mod arithmetic;
 mod casts;
 mod comparisons;
+mod correlation;
 mod decimals;
 mod dialect;
 mod errors;

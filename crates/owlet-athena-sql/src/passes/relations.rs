@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, Query, Select, SetExpr,
-    Spanned, Statement, TableFactor, TableWithJoins, VisitorMut,
+    GroupByExpr, Join, JoinConstraint, JoinOperator, Query, Select, SetExpr, Spanned, Statement,
+    TableFactor, TableWithJoins, VisitorMut,
 };
 
 use crate::errors::SqlError;
@@ -55,14 +55,6 @@ impl VisitorMut for Relations {
                 with_ordinality: true,
                 ..
             } => ("WITH ORDINALITY goes with UNNEST only", ""),
-            TableFactor::Derived {
-                lateral: true,
-                subquery,
-                ..
-            } if groups_under_inequality(subquery) => (
-                "a LATERAL subquery with GROUP BY may be correlated by equality only",
-                "group in a subquery of its own, then join",
-            ),
             TableFactor::MatchRecognize { .. } => (
                 "MATCH_RECOGNIZE is not offered",
                 "window functions often do",
@@ -118,35 +110,6 @@ pub(crate) fn lateral_select(query: &Query) -> Option<&Select> {
             Some(select)
         }
         _ => None,
-    }
-}
-
-/// DataFusion 55 gives too many rows for a LATERAL subquery that groups under another correlation than equality.
-fn groups_under_inequality(query: &Query) -> bool {
-    let SetExpr::Select(select) = query.body.as_ref() else {
-        return false;
-    };
-    let groups = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
-    groups
-        && select
-            .selection
-            .as_ref()
-            .is_some_and(|condition| !only_equalities(condition))
-}
-
-fn only_equalities(condition: &Expr) -> bool {
-    match condition {
-        Expr::BinaryOp {
-            left,
-            op: BinaryOperator::And,
-            right,
-        } => only_equalities(left) && only_equalities(right),
-        Expr::BinaryOp {
-            op: BinaryOperator::Eq,
-            ..
-        } => true,
-        Expr::Nested(inner) => only_equalities(inner),
-        _ => false,
     }
 }
 
