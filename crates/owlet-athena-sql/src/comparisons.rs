@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, Result, ScalarValue};
@@ -13,7 +13,7 @@ use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
-use crate::functions::conversion::cast_operand;
+use crate::functions::conversion::{OnError, cast_expression, cast_operand};
 use crate::types::SESSION_ZONE;
 
 /// Rewrites comparisons.
@@ -59,7 +59,7 @@ fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         (Expr::Literal(constant, _), cast) => op
             .swap()
             .and_then(|swapped| uncast(cast, swapped, constant, schema)),
-        _ => None,
+        (left, right) => in_own_unit(left, *op, right, schema),
     };
     match rewritten {
         Some(comparison) => Transformed::yes(comparison),
@@ -87,7 +87,18 @@ fn uncast(cast: &Expr, op: Operator, constant: &ScalarValue, schema: &DFSchema) 
         return None;
     }
     let (whole, rest) = (value.div_euclid(factor), value.rem_euclid(factor));
+    let is_column = matches!(operand, Expr::Column(_));
     let op = match (op, rest) {
+        // Never equal: false, or NULL.
+        (Operator::Eq | Operator::NotEq, 1..) if is_column => {
+            let negated = op.negate()?;
+            let column = || Box::new(operand.clone());
+            return Some(Expr::BinaryExpr(BinaryExpr::new(
+                column(),
+                negated,
+                column(),
+            )));
+        }
         (
             Operator::Eq
             | Operator::NotEq
@@ -107,6 +118,47 @@ fn uncast(cast: &Expr, op: Operator, constant: &ScalarValue, schema: &DFSchema) 
         Box::new(operand.clone()),
         op,
         Box::new(constant),
+    )))
+}
+
+/// Two moments that are both cast only to be compared are compared in the finer of their own units: nanoseconds, which
+/// DataFusion would take for a date and a timestamp, end in 2262.
+fn in_own_unit(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Option<Expr> {
+    if !op.supports_propagation() && !matches!(op, Operator::NotEq) {
+        return None;
+    }
+    let operand = |side: &Expr| match side {
+        Expr::Cast(Cast { expr, .. }) => Some(expr.as_ref().clone()),
+        other => cast_operand(other).cloned(),
+    };
+    let (inner_left, inner_right) = (operand(left)?, operand(right)?);
+    let of = |expr: &Expr| Ticks::of(&expr.get_type(schema).ok()?);
+    let (target, other) = (of(left)?, of(right)?);
+    let (own_left, own_right) = (of(&inner_left)?, of(&inner_right)?);
+    let finer = match own_left.per_day >= own_right.per_day {
+        true => own_left,
+        false => own_right,
+    };
+    if target.data_type != other.data_type || finer.per_day >= target.per_day {
+        return None;
+    }
+    let DataType::Timestamp(_, zone) = target.data_type else {
+        return None;
+    };
+    let DataType::Timestamp(unit, _) = finer.data_type else {
+        return None;
+    };
+    let unit_type = DataType::Timestamp(unit, zone);
+    let field = Arc::new(Field::new("", unit_type.clone(), true));
+    let recast = |operand: Expr| match operand.get_type(schema) {
+        Ok(own) if own == unit_type => operand,
+        Ok(DataType::Timestamp(..)) => cast_expression(operand, &field, OnError::Fail),
+        _ => Expr::Cast(Cast::new(Box::new(operand), unit_type.clone())),
+    };
+    Some(Expr::BinaryExpr(BinaryExpr::new(
+        Box::new(recast(inner_left)),
+        op,
+        Box::new(recast(inner_right)),
     )))
 }
 
@@ -173,7 +225,7 @@ fn ticks(constant: &ScalarValue) -> Option<(i64, Ticks)> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{Field, Schema};
+    use arrow::datatypes::Schema;
     use datafusion_expr::col;
 
     use super::*;
@@ -223,10 +275,10 @@ mod tests {
             rewritten(DataType::Date32, Operator::Lt, micros(-1)).as_deref(),
             Some("at <= Date32(\"1969-12-31\")")
         );
-        assert_eq!(
-            rewritten(DataType::Date32, Operator::Eq, micros(DAY + 1)),
-            None
-        );
+        for (op, text) in [(Operator::Eq, "at != at"), (Operator::NotEq, "at = at")] {
+            let moved = rewritten(DataType::Date32, op, micros(DAY + 1));
+            assert_eq!(moved.as_deref(), Some(text));
+        }
     }
 
     #[test]

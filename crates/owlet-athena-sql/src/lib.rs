@@ -17,11 +17,13 @@ mod parameters;
 mod passes;
 mod patterns;
 mod session;
+mod set_operations;
 mod source;
 mod statement;
 mod subqueries;
 mod types;
 mod unnest;
+mod using;
 mod utility;
 mod zones;
 

@@ -10,7 +10,7 @@ use crate::arithmetic::CheckedConstants;
 use crate::comparisons::MomentComparisons;
 use crate::expressions::AthenaExpressions;
 use crate::types::AthenaTypePlanner;
-use crate::{casts, correlation, functions, subqueries, unnest};
+use crate::{casts, correlation, functions, set_operations, subqueries, unnest};
 
 /// Nested expressions deeper than this are refused by the parser.
 pub(crate) const RECURSION_LIMIT: usize = 200;
@@ -61,6 +61,7 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     builder
         .with_type_planner(Arc::new(AthenaTypePlanner))
         .with_analyzer_rule(casts::rule())
+        .with_analyzer_rule(set_operations::rule())
         .with_analyzer_rule(correlation::rule())
         .with_analyzer_rule(subqueries::rule())
 }

@@ -22,7 +22,8 @@ use sqlparser::ast::{
 use crate::functions;
 use crate::lateral;
 use crate::names;
-use crate::passes::relations::is_attached;
+use crate::passes::relations::is_attached_join;
+use crate::using;
 
 /// Plans UNNEST in FROM, alone or joined to what stands left of it.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ impl RelationPlanner for UnnestPlanner {
                     relation,
                     mut joins,
                 } = *table_with_joins;
-                let Some(join) = joins.pop_if(|join| is_attached(&join.relation)) else {
+                let Some(join) = joins.pop_if(|join| is_attached_join(join)) else {
                     let table_with_joins = Box::new(TableWithJoins { relation, joins });
                     return Ok(RelationPlanning::Original(Box::new(
                         TableFactor::NestedJoin {
@@ -106,6 +107,7 @@ impl RelationPlanner for UnnestPlanner {
                 let left = context.plan(left)?;
                 let plan = match &join.relation {
                     TableFactor::UNNEST { .. } => unnest_plan(left, joined_unnest(join)?, context)?,
+                    _ if using::names_columns(&join) => using::plan(left, join, context)?,
                     _ => lateral::plan(left, join, context)?,
                 };
                 planned(plan, alias)

@@ -10,6 +10,7 @@ use sqlparser::ast::{
 
 use crate::errors::SqlError;
 use crate::passes::walk::walk;
+use crate::using;
 
 /// Rewrites FROM clauses.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
@@ -86,6 +87,11 @@ pub(crate) fn is_attached(factor: &TableFactor) -> bool {
     }
 }
 
+/// Joins that are planned so, and joins that name columns of both sides.
+pub(crate) fn is_attached_join(join: &Join) -> bool {
+    is_attached(&join.relation) || using::names_columns(join)
+}
+
 /// The select of a LATERAL subquery that only computes from the left side's columns.
 pub(crate) fn lateral_select(query: &Query) -> Option<&Select> {
     let Query {
@@ -160,19 +166,20 @@ fn cross_join(mut left: TableWithJoins, right: TableWithJoins) -> TableWithJoins
     left
 }
 
-/// Everything up to a joined UNNEST becomes one nested relation of two: the left side and the UNNEST.
+/// Everything up to a joined UNNEST, or to a join with USING, becomes one nested relation of two: the left side and
+/// what is joined.
 fn attach_unnests(item: &mut TableWithJoins) {
     let unnests = item
         .joins
         .iter()
-        .filter(|join| is_attached(&join.relation))
+        .filter(|join| is_attached_join(join))
         .count();
     if unnests == 0 {
         return;
     }
     let mut joins: Vec<Join> = Vec::new();
     for join in std::mem::take(&mut item.joins) {
-        if !is_attached(&join.relation) {
+        if !is_attached_join(&join) {
             joins.push(join);
             continue;
         }
