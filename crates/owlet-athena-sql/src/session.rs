@@ -56,8 +56,12 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         .insert(0, unnest::planner());
     let rules = &mut builder.optimizer().get_or_insert_default().rules;
     rules.insert(0, Arc::new(CheckedConstants));
-    // Last, where constants are folded already; another round pushes down what it changed.
-    rules.push(Arc::new(MomentComparisons));
+    // Once constants are folded, and before casts that occur twice are computed apart.
+    let after_folding = rules
+        .iter()
+        .position(|rule| rule.name() == "simplify_expressions")
+        .map_or(rules.len(), |position| position + 1);
+    rules.insert(after_folding, Arc::new(MomentComparisons));
     builder
         .with_type_planner(Arc::new(AthenaTypePlanner))
         .with_analyzer_rule(casts::rule())

@@ -68,7 +68,7 @@ pub enum Refusal {
 
 /// Yields the login of a connection. A connector asks for each connection, and reports a refusal once:
 ///
-/// ```ignore
+/// ```text
 /// let login = provider.login(&target).await?;
 /// match connect(&login).await {
 ///     Err(error) if is_authentication(&error) && provider.refused(&target, &login).await? == Refusal::TryAgain => {
