@@ -103,7 +103,7 @@ SELECT id, max(amount) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 
 SELECT id, row_number() OVER (ORDER BY region NULLS FIRST, id) FROM sales;
 SELECT id, sum(id) OVER (ORDER BY day NULLS FIRST RANGE BETWEEN INTERVAL '40' DAY PRECEDING AND CURRENT ROW) FROM sales WHERE day IS NOT NULL;
 SELECT region, string_agg(CAST(id AS varchar), ',' ORDER BY id DESC) FROM sales GROUP BY region;
-SELECT id, day + INTERVAL '1' MONTH, day - INTERVAL '1' YEAR FROM sales WHERE day IS NOT NULL;
+SELECT id, CAST(day + INTERVAL '1' MONTH AS date), CAST(day - INTERVAL '1' YEAR AS date) FROM sales WHERE day IS NOT NULL;
 SELECT day - DATE '2024-01-01' FROM sales WHERE id < 0;
 SELECT upper(region), lower(region), length(region), region || 'x', substr(region, 1, 1), position('p' IN region), replace(region, 'p', 'zz'), trim(region), reverse(region) FROM sales;
 SELECT sum(id), avg(id), count(id), min(id), max(id) FROM sales WHERE region = 'nope';
