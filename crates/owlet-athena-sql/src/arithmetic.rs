@@ -13,14 +13,13 @@ use arrow::error::ArrowError;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, Result, ScalarValue, exec_datafusion_err, plan_err};
-use datafusion_expr::expr_rewriter::NamePreserver;
-use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use crate::functions::type_names::sql_name;
+use crate::rewriting::map_expressions;
 
 /// Replaces integer `+`, `-` and `*` by operators that fail on overflow. Call it on the optimized plan, after
 /// everything that wants to recognise plain operators (pushdown) has run, just before physical planning.
@@ -45,17 +44,7 @@ fn check_plan(plan: LogicalPlan, scope: Scope) -> Result<Transformed<LogicalPlan
     if matches!(plan, LogicalPlan::TableScan(_)) && scope == Scope::Everything {
         return Ok(Transformed::no(plan));
     }
-    let mut schema = merge_schema(&plan.inputs());
-    if let LogicalPlan::TableScan(scan) = &plan {
-        schema =
-            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
-    }
-    let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let checked = expr.transform_up(|expr| check_expression(expr, &schema, scope))?;
-        Ok(checked.update_data(|expr| name.restore(expr)))
-    })
+    map_expressions(plan, |expr, schema| check_expression(expr, schema, scope))
 }
 
 fn check_expression(expr: Expr, schema: &DFSchema, scope: Scope) -> Result<Transformed<Expr>> {

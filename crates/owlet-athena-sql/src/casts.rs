@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use datafusion::optimizer::AnalyzerRule;
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{DFSchema, Result};
 use datafusion_expr::expr::{Cast, TryCast};
-use datafusion_expr::expr_rewriter::NamePreserver;
-use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
 
 use crate::functions::conversion::{OnError, cast_expression, differs};
+use crate::rewriting::map_expressions;
 
 /// Rewrites casts.
 #[derive(Debug)]
@@ -29,18 +28,7 @@ impl AnalyzerRule for AthenaCasts {
 }
 
 fn rewrite_plan(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let mut schema = merge_schema(&plan.inputs());
-    if let LogicalPlan::TableScan(scan) = &plan {
-        schema =
-            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
-    }
-    let names = NamePreserver::new(&plan);
-    let rewritten = plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let rewritten = expr.transform_up(|expr| rewrite_expression(expr, &schema))?;
-        Ok(rewritten.update_data(|expr| name.restore(expr)))
-    })?;
-    rewritten.map_data(LogicalPlan::recompute_schema)
+    map_expressions(plan, rewrite_expression)?.map_data(LogicalPlan::recompute_schema)
 }
 
 fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

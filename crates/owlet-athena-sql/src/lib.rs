@@ -16,6 +16,7 @@ mod names;
 mod parameters;
 mod passes;
 mod patterns;
+mod rewriting;
 mod session;
 mod set_operations;
 mod source;

@@ -95,7 +95,27 @@ async fn ask(arguments: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Options of `bench`.
+const BENCH_OPTIONS: [&str; 5] = [
+    "--clean-build",
+    "--rounds",
+    "--scale",
+    "--tpch-scale",
+    "--items",
+];
+
 async fn run_bench(arguments: &[String]) -> Result<ExitCode> {
+    // A mistake must not start benchmarks of half an hour.
+    if let Some(unknown) = arguments
+        .iter()
+        .find(|argument| argument.starts_with('-') && !BENCH_OPTIONS.contains(&argument.as_str()))
+    {
+        return Err(format!(
+            "bench has no option {unknown}; write names of benchmarks, then {}",
+            BENCH_OPTIONS.join(", ")
+        )
+        .into());
+    }
     let decimal = |name: &str, usual: f64| -> Result<f64> {
         match arguments.iter().position(|argument| argument == name) {
             Some(position) => Ok(arguments
