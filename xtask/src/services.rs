@@ -222,7 +222,7 @@ impl Services {
             "--max-connections=300".to_owned(),
             "--innodb-flush-log-at-trx-commit=0".to_owned(),
             "--innodb-buffer-pool-size=256M".to_owned(),
-            // Snapshots prove that they are equal by their place in the binary log.
+            // Snapshots prove that they are equal by the commits the binary log counts.
             "--server-id=1".to_owned(),
             "--log-bin=binlog".to_owned(),
             "--sync-binlog=0".to_owned(),

@@ -159,56 +159,86 @@ async fn views_and_tables_without_a_key_are_read_whole() {
     }
 }
 
-/// A writer moves money between two ranges of the key while they are read: the sum never changes in a snapshot.
+/// A writer moves money between two ranges of the key while they are read, and a monitor reads the server's status all
+/// the time: the sum never changes in a snapshot.
+async fn parts_have_one_sum(primary: &Server, read: &Server) {
+    let database = Database::create_at(&primary.url(), "snapshot").await;
+    fill(
+        &database,
+        "accounts",
+        "id INT NOT NULL, money BIGINT NOT NULL",
+        "id",
+        "seq, 100",
+    )
+    .await;
+    let mut writer = database.connect().await;
+    let writing = tokio::spawn(async move {
+        for round in 0..100_000_u32 {
+            let amount = round % 7;
+            let statements = format!(
+                "UPDATE accounts SET money = money + IF(id = 1, {amount}, -{amount}) WHERE id IN (1, {ROWS})"
+            );
+            if writer.query_drop(statements).await.is_err() {
+                return;
+            }
+        }
+    });
+    let reader = Database {
+        url: format!("{}/{}", read.url(), database.name),
+        name: database.name.clone(),
+    };
+    read.until(
+        &format!(
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{}' AND data_length > 20000000",
+            database.name
+        ),
+        "1",
+    );
+    let mut monitor = reader.connect().await;
+    let monitoring =
+        tokio::spawn(
+            async move { while monitor.query_drop("SHOW GLOBAL STATUS").await.is_ok() {} },
+        );
+    let connector = reader.connector();
+    let metadata = table(&connector, &reader, "accounts").await;
+    let plan = connector
+        .plan_scan(&request(&metadata))
+        .await
+        .expect("a plan");
+    assert!(plan.splits.len() > 1, "{:?}", plan.notes);
+    for _ in 0..10 {
+        let work = recorder();
+        let parts = (0..plan.splits.len()).map(|split| {
+            connector
+                .open(&plan, split, context(Arc::clone(&work)))
+                .try_collect::<Vec<_>>()
+        });
+        let parts = futures::future::try_join_all(parts).await.expect("read");
+        let sum: i64 = parts
+            .iter()
+            .flat_map(|part| texts(part, 1))
+            .map(|money| money.expect("not NULL").parse::<i64>().expect("a number"))
+            .sum();
+        assert_eq!(sum, ROWS as i64 * 100);
+    }
+    monitoring.abort();
+    writing.abort();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn parts_see_one_snapshot() {
     for settings in [&[][..], &["--log-bin=binlog", "--server-id=1"][..]] {
         let server = Server::start(settings);
-        let database = Database::create_at(&server.url(), "snapshot").await;
-        fill(
-            &database,
-            "accounts",
-            "id INT NOT NULL, money BIGINT NOT NULL",
-            "id",
-            "seq, 100",
-        )
-        .await;
-        let mut writer = database.connect().await;
-        let writing = tokio::spawn(async move {
-            for round in 0..100_000_u32 {
-                let amount = round % 7;
-                let statements = format!(
-                    "UPDATE accounts SET money = money + IF(id = 1, {amount}, -{amount}) WHERE id IN (1, {ROWS})"
-                );
-                if writer.query_drop(statements).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let connector = database.connector();
-        let metadata = table(&connector, &database, "accounts").await;
-        let plan = connector
-            .plan_scan(&request(&metadata))
-            .await
-            .expect("a plan");
-        assert!(plan.splits.len() > 1, "{:?}", plan.notes);
-        for _ in 0..5 {
-            let work = recorder();
-            let parts = (0..plan.splits.len()).map(|split| {
-                connector
-                    .open(&plan, split, context(Arc::clone(&work)))
-                    .try_collect::<Vec<_>>()
-            });
-            let parts = futures::future::try_join_all(parts).await.expect("read");
-            let sum: i64 = parts
-                .iter()
-                .flat_map(|part| texts(part, 1))
-                .map(|money| money.expect("not NULL").parse::<i64>().expect("a number"))
-                .sum();
-            assert_eq!(sum, ROWS as i64 * 100);
-        }
-        writing.abort();
+        parts_have_one_sum(&server, &server).await;
     }
+}
+
+/// A replica may have a binary log in which the changes it replicates are not: it says nothing about snapshots.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn parts_of_a_replica_see_one_snapshot() {
+    let primary = Server::start(&["--log-bin=binlog", "--server-id=1"]);
+    let replica = Server::replica_with(&primary, &["--log-bin=own"]);
+    parts_have_one_sum(&primary, &replica).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -53,7 +53,13 @@ impl Server {
 
     /// A server that replicates all of another, which was started with a binary log.
     pub fn replica(primary: &Self) -> Self {
-        let replica = Self::start(&["--server-id=2", "--read-only=1"]);
+        Self::replica_with(primary, &[])
+    }
+
+    /// A replica with further settings.
+    pub fn replica_with(primary: &Self, settings: &[&str]) -> Self {
+        let settings = [&["--server-id=2", "--read-only=1"], settings].concat();
+        let replica = Self::start(&settings);
         replica.execute(&format!(
             "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={}, MASTER_USER='owlet', MASTER_PASSWORD='owlet', \
              MASTER_USE_GTID=slave_pos; START SLAVE",
