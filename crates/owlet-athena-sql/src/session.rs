@@ -66,6 +66,6 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         .with_type_planner(Arc::new(AthenaTypePlanner))
         .with_analyzer_rule(casts::rule())
         .with_analyzer_rule(set_operations::rule())
-        .with_analyzer_rule(correlation::rule())
         .with_analyzer_rule(subqueries::rule())
+        .with_analyzer_rule(correlation::rule())
 }

@@ -133,10 +133,12 @@ impl VisitorMut for ValuePredicates {
                         .with_hint("use it in WHERE, or leave out its GROUP BY, DISTINCT, LIMIT and set operations"),
                 ),
             },
-            Expr::InSubquery { .. } => ControlFlow::Break(
-                SqlError::unsupported(at, "IN (SELECT …) is not offered in a select list")
-                    .with_hint("use it in WHERE, or LEFT JOIN the subquery and test a column for NULL"),
-            ),
+            Expr::InSubquery { expr, .. } if matches!(expr.as_ref(), Expr::Tuple(_)) => {
+                ControlFlow::Break(
+                    SqlError::unsupported(at, "IN (SELECT …) of several columns is not offered in a select list")
+                        .with_hint("use it in WHERE, or LEFT JOIN the subquery and test a column for NULL"),
+                )
+            }
             _ => ControlFlow::Continue(()),
         }
     }

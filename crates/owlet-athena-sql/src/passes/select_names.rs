@@ -136,12 +136,24 @@ fn follow_renames(order_by: &mut OrderBy, renamed: &HashMap<String, Option<Strin
     }
 }
 
-/// `SELECT DISTINCT a + 1 … ORDER BY a + 1`: the key is the selected column.
+/// `SELECT DISTINCT a + 1 … ORDER BY a + 1`: the key is the selected column. A number is a position, and a name that a
+/// selected column has means that one.
 fn order_by_names(order_by: &mut OrderBy, projection: &[SelectItem]) {
     let OrderByKind::Expressions(keys) = &mut order_by.kind else {
         return;
     };
+    let is_output = |name: &Ident| {
+        projection
+            .iter()
+            .filter_map(item_name)
+            .any(|output| output.value.eq_ignore_ascii_case(&name.value))
+    };
     for key in keys {
+        match &key.expr {
+            Expr::Value(_) => continue,
+            Expr::Identifier(name) if is_output(name) => continue,
+            _ => {}
+        }
         let selected = projection.iter().find_map(|item| match item {
             SelectItem::ExprWithAlias { expr, alias } if *expr == key.expr => Some(alias.clone()),
             _ => None,

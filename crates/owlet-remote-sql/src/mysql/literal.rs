@@ -95,9 +95,9 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 fn null(data_type: &DataType) -> Result<String, Refusal> {
     let target = match type_class(data_type) {
-        TypeClass::Boolean => return Ok("NULL".to_owned()),
         TypeClass::Float => return Ok("(NULL + 0e0)".to_owned()),
-        TypeClass::SmallInteger | TypeClass::BigInteger => "SIGNED".to_owned(),
+        // `max` of a bare NULL would be a text.
+        TypeClass::Boolean | TypeClass::SmallInteger | TypeClass::BigInteger => "SIGNED".to_owned(),
         TypeClass::Decimal => decimal_type(data_type)?,
         TypeClass::Text => "CHAR(1)".to_owned(),
         TypeClass::Binary => "BINARY(1)".to_owned(),

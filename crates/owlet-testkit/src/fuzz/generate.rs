@@ -156,7 +156,19 @@ impl<'a> Generator<'a> {
 
     fn filter(&mut self) -> Expr {
         if self.chance(0.15) {
-            return self.subquery();
+            let subquery = self.subquery();
+            return match self.random.random_range(0..6) {
+                0 => Expr::Logic("OR", vec![subquery, self.boolean(1)]),
+                1 => Expr::Not(Box::new(Expr::Logic(
+                    "AND",
+                    vec![subquery, self.boolean(1)],
+                ))),
+                2 => Expr::Is(
+                    Box::new(subquery),
+                    pick(self.random, &["IS UNKNOWN", "IS NOT TRUE", "IS NOT FALSE"]),
+                ),
+                _ => subquery,
+            };
         }
         if self.chance(0.4) {
             let operands = (0..self.random.random_range(2..4))
@@ -167,19 +179,48 @@ impl<'a> Generator<'a> {
         self.boolean(2)
     }
 
-    fn subquery(&mut self) -> Expr {
+    /// A further table with one of its columns, and a column to compare that with.
+    fn correlated(&mut self) -> (usize, Expr, Expr) {
         let outer_table = self.random.random_range(0..self.visible);
         let inner = self.joinable(self.tables[0]);
         self.tables.push(inner);
         let table = self.tables.len() - 1;
-        let negated = self.chance(0.5);
-        let (one, two) = loop {
+        loop {
             let one = self.column_of(outer_table);
             let two = self.column_of(table);
             if one.class() == two.class() && one.class() != Class::Opaque {
-                break (one, two);
+                return (table, one, two);
             }
-        };
+        }
+    }
+
+    fn scalar_subquery(&mut self) -> Expr {
+        let (table, one, two) = self.correlated();
+        let operator = pick(
+            self.random,
+            &["=", "=", "<", ">=", "<>", "IS NOT DISTINCT FROM"],
+        );
+        let value = self.chance(0.6).then(|| Box::new(self.column_of(table)));
+        let filter = self.chance(0.3).then(|| {
+            let column = self.column_of(table);
+            Box::new(self.comparison_with(column))
+        });
+        Expr::Subquery {
+            table,
+            value,
+            on: Box::new(Expr::Compare(operator, Box::new(one), Box::new(two))),
+            filter,
+            descending: self.chance(0.5),
+        }
+    }
+
+    fn subquery(&mut self) -> Expr {
+        if self.chance(0.4) {
+            let operand = self.scalar_subquery();
+            return self.comparison_with(operand);
+        }
+        let (table, one, two) = self.correlated();
+        let negated = self.chance(0.5);
         if self.chance(0.5) {
             return Expr::InQuery {
                 operand: Box::new(one),
@@ -467,6 +508,9 @@ impl<'a> Generator<'a> {
         let count = self.random.random_range(1..5);
         let expressions = (0..count)
             .map(|_| {
+                if self.chance(0.06) {
+                    return self.scalar_subquery();
+                }
                 let column = self.any_column();
                 if column.class() != Class::Opaque && self.chance(0.35) {
                     self.scalar(column.class(), 2)

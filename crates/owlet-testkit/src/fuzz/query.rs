@@ -65,6 +65,14 @@ pub enum Expr {
         filter: Option<Box<Expr>>,
         negated: bool,
     },
+    /// `(SELECT value FROM table WHERE outer < inner AND … ORDER BY id LIMIT 1)`; without a value, `count(*)`
+    Subquery {
+        table: usize,
+        value: Option<Box<Expr>>,
+        on: Box<Expr>,
+        filter: Option<Box<Expr>>,
+        descending: bool,
+    },
     /// `operand [NOT] IN (SELECT column FROM table)`
     InQuery {
         operand: Box<Expr>,
@@ -156,6 +164,9 @@ impl Expr {
             Self::Binary("||", _, _) => Class::Text,
             Self::Binary(_, left, _) => left.class(),
             Self::Call(_, _, class) => *class,
+            Self::Subquery { value, .. } => {
+                value.as_ref().map_or(Class::Integer, |value| value.class())
+            }
             _ => Class::Boolean,
         }
     }
@@ -185,6 +196,14 @@ impl Expr {
             }
             Self::Exists { on, filter, .. } => {
                 let mut children: Vec<&Expr> = vec![&on.0, &on.1];
+                children.extend(filter.as_deref());
+                children
+            }
+            Self::Subquery {
+                value, on, filter, ..
+            } => {
+                let mut children: Vec<&Expr> = vec![on];
+                children.extend(value.as_deref());
                 children.extend(filter.as_deref());
                 children
             }

@@ -466,6 +466,30 @@ impl Renderer<'_> {
                     self.table(*table)
                 )
             }
+            Expr::Subquery {
+                table,
+                value,
+                on,
+                filter,
+                descending,
+            } => {
+                let mut condition = sub(on)?;
+                if let Some(filter) = filter {
+                    condition = format!("{condition} AND {}", sub(filter)?);
+                }
+                let (value, limit) = match value {
+                    None => ("count(*)".to_owned(), String::new()),
+                    Some(value) => {
+                        let id = self.column(*table, 0);
+                        let direction = if *descending { " DESC" } else { "" };
+                        (sub(value)?, format!(" ORDER BY {id}{direction} LIMIT 1"))
+                    }
+                };
+                format!(
+                    "(SELECT {value} FROM {} WHERE {condition}{limit})",
+                    self.table(*table)
+                )
+            }
             Expr::InQuery {
                 operand,
                 table,

@@ -124,7 +124,7 @@ fn simpler(expression: &Expr) -> Vec<Expr> {
         .cloned()
         .collect();
     match expression {
-        Expr::Exists { .. } | Expr::InQuery { .. } => simpler.clear(),
+        Expr::Exists { .. } | Expr::InQuery { .. } | Expr::Subquery { .. } => simpler.clear(),
         Expr::Logic(word, operands) if operands.len() > 2 => {
             for index in 0..operands.len() {
                 let mut rest = operands.clone();
@@ -184,8 +184,12 @@ fn uses_table(query: &Query, position: usize) -> bool {
 }
 
 fn has_subquery(query: &Query) -> bool {
-    let is_subquery =
-        |expression: &Expr| matches!(expression, Expr::Exists { .. } | Expr::InQuery { .. });
+    let is_subquery = |expression: &Expr| {
+        matches!(
+            expression,
+            Expr::Exists { .. } | Expr::InQuery { .. } | Expr::Subquery { .. }
+        )
+    };
     expressions(query)
         .iter()
         .any(|expression| expression.any(&is_subquery))

@@ -1,7 +1,14 @@
 //! Analyzer rule: DataFusion turns a correlated subquery into a join by lifting its correlated conditions to the top.
-//! What it would lift them over although that changes the answer (a window, the optional side of an outer join, OFFSET,
+//! What it would lift them over although that changes the answer (a limit, a window, the optional side of an outer join,
 //! an aggregate that has a row even where nothing matches) is said differently here, or refused.
 //! It must never know sources.
+
+mod apart;
+mod keys;
+mod late;
+mod membership;
+mod numbering;
+mod shape;
 
 use std::sync::Arc;
 
@@ -23,7 +30,14 @@ pub(crate) struct Correlations;
 
 impl AnalyzerRule for Correlations {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(rewrite_plan)?.data)
+        let mut next = 0;
+        let plan = plan
+            .transform_down_with_subqueries(membership::rewrite)?
+            .data;
+        let plan = plan.transform_down_with_subqueries(apart::rewrite)?.data;
+        let plan = plan.transform_down_with_subqueries(late::rewrite)?.data;
+        let plan = plan.transform_up_with_subqueries(|node| rewrite_plan(node, &mut next))?;
+        Ok(plan.data)
     }
 
     fn name(&self) -> &str {
@@ -83,16 +97,21 @@ impl Inside {
     }
 }
 
-fn rewrite_plan(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+fn rewrite_plan(plan: LogicalPlan, next: &mut usize) -> Result<Transformed<LogicalPlan>> {
     if let LogicalPlan::Join(join) = &plan
         && let Some(subquery) = lateral(&join.right)
     {
+        if let Some(plan) = numbering::rewrite_lateral(join, subquery, next)? {
+            return Ok(Transformed::yes(plan));
+        }
         let place = match join.join_type {
             JoinType::Left => Place::OuterLateral,
             _ => Place::InnerLateral,
         };
         inspect(&subquery.subquery, place)?;
     }
+    let plan = keys::rewrite(plan)?.data;
+    let plan = numbering::rewrite(plan, next)?.data;
     let names = NamePreserver::new(&plan);
     let rewritten = plan.map_expressions(|expr| {
         let name = names.save(&expr);
@@ -112,6 +131,12 @@ fn lateral(plan: &LogicalPlan) -> Option<&Subquery> {
 
 fn is_correlated(subquery: &Subquery) -> bool {
     !subquery.outer_ref_columns.is_empty()
+}
+
+fn has_correlated_subquery(expr: &Expr) -> Result<bool> {
+    expr.exists(|inner| {
+        Ok(matches!(inner, Expr::ScalarSubquery(subquery) if is_correlated(subquery)))
+    })
 }
 
 fn rewrite_expression(expr: Expr) -> Result<Transformed<Expr>> {
@@ -330,7 +355,8 @@ fn inspect_join(join: &datafusion_expr::Join, place: Place) -> Result<Inside> {
     Ok(left.and(right))
 }
 
-/// `column = outer column` in any order is an equality.
+/// `column = outer column` in any order is an equality; of casts, only those are left that tell all values apart
+/// ([`keys`]).
 fn correlation_of(condition: &Expr) -> Correlation {
     if !condition.contains_outer() {
         return Correlation::None;

@@ -1,0 +1,156 @@
+//! `x IN (SELECT y …)` as a value: true, false, or NULL where x or a y is NULL and no y is equal. DataFusion has it as a
+//! condition only, where NULL and false are the same. Must never know how scalar subqueries are computed.
+
+use std::sync::Arc;
+
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{Column, DFSchema, Result, Spans, not_impl_err};
+use datafusion_expr::expr::InSubquery;
+use datafusion_expr::expr_rewriter::NamePreserver;
+use datafusion_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
+use datafusion_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, when,
+};
+
+use super::shape::contains_subquery;
+
+/// Says the memberships of the node's expressions by scalar subqueries, where NULL matters.
+pub(super) fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let is_filter = match &plan {
+        LogicalPlan::Filter(_) => true,
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Aggregate(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::Sort(_) => false,
+        _ => return Ok(Transformed::no(plan)),
+    };
+    let schema = merge_schema(&plan.inputs());
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        if !expr.exists(|inner| Ok(matches!(inner, Expr::InSubquery(_))))? {
+            return Ok(Transformed::no(expr));
+        }
+        let name = names.save(&expr);
+        let rewritten = if is_filter {
+            conditions(expr, &schema)?
+        } else {
+            value(expr, &schema)?
+        };
+        Ok(Transformed::yes(name.restore(rewritten)))
+    })
+}
+
+/// The conditions of a filter: a membership, or its opposite, can stay.
+fn conditions(predicate: Expr, schema: &DFSchema) -> Result<Expr> {
+    let conditions = split_conjunction_owned(predicate)
+        .into_iter()
+        .map(|condition| match condition {
+            Expr::InSubquery(_) => Ok(condition),
+            Expr::Not(inner) if matches!(*inner, Expr::InSubquery(_)) => Ok(Expr::Not(inner)),
+            other => true_or_not(other, schema),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(conjunction(conditions).unwrap_or_else(|| lit(true)))
+}
+
+/// Where NULL is the same as false: a membership can stay.
+fn true_or_not(condition: Expr, schema: &DFSchema) -> Result<Expr> {
+    match condition {
+        Expr::InSubquery(InSubquery { negated: false, .. }) => Ok(condition),
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: op @ (Operator::And | Operator::Or),
+            right,
+        }) => Ok(Expr::BinaryExpr(BinaryExpr::new(
+            Box::new(true_or_not(*left, schema)?),
+            op,
+            Box::new(true_or_not(*right, schema)?),
+        ))),
+        other => value(other, schema),
+    }
+}
+
+fn value(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let rewritten = expr.transform_up(|inner| match inner {
+        Expr::InSubquery(set) => Ok(Transformed::yes(membership(set, schema)?)),
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(rewritten.data)
+}
+
+/// What is among the values of a subquery.
+const NOTHING: i64 = 0;
+const VALUES: i64 = 1;
+const A_NULL: i64 = 2;
+
+fn membership(set: InSubquery, schema: &DFSchema) -> Result<Expr> {
+    let InSubquery {
+        expr: operand,
+        subquery,
+        negated,
+    } = set;
+    if operand.contains_outer() || operand.is_volatile() || contains_subquery(&operand)? {
+        return not_impl_err!(
+            "IN (SELECT …) of this value, anywhere but as a condition of WHERE; compute the value in a subquery of FROM"
+        );
+    }
+    let members = subquery.subquery.as_ref().clone();
+    let (qualifier, field) = members.schema().qualified_field(0);
+    let member = Expr::Column(Column::from((qualifier, field)));
+    let mut references = subquery.outer_ref_columns.clone();
+    let outer = operand.as_ref().clone().transform_up(|inner| match inner {
+        Expr::Column(column) => {
+            let (_, field) = schema.qualified_field_from_column(&column)?;
+            let reference = Expr::OuterReferenceColumn(Arc::clone(field), column);
+            references.push(reference.clone());
+            Ok(Transformed::yes(reference))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    let no_groups: [Expr; 0] = [];
+    let equal = LogicalPlanBuilder::from(members.clone())
+        .filter(member.clone().eq(outer.data))?
+        .aggregate(no_groups.clone(), [count(lit(1_i64)).alias("equal")])?
+        .build()?;
+    let equal = Expr::ScalarSubquery(Subquery {
+        subquery: Arc::new(equal),
+        outer_ref_columns: references,
+        spans: Spans::new(),
+    });
+    let mut cases = when(equal.gt(lit(0_i64)), lit(!negated));
+    let is_nullable = field.is_nullable() || operand.nullable(schema)?;
+    if !is_nullable {
+        return cases.otherwise(lit(negated));
+    }
+    let kind = when(count_column("rows").eq(lit(0_i64)), lit(NOTHING))
+        .when(count_column("rows").gt(count_column("values")), lit(A_NULL))
+        .otherwise(lit(VALUES))?;
+    let kind = LogicalPlanBuilder::from(members)
+        .aggregate(
+            no_groups,
+            [
+                count(lit(1_i64)).alias("rows"),
+                count(member).alias("values"),
+            ],
+        )?
+        .project([kind.alias("kind")])?
+        .build()?;
+    let kind = Expr::ScalarSubquery(subquery.with_plan(Arc::new(kind)));
+    let unknown = when(lit(false), lit(negated)).end()?;
+    let of_values = when(operand.is_not_null(), lit(negated)).end()?;
+    let otherwise = Expr::Case(datafusion_expr::Case::new(
+        Some(Box::new(kind)),
+        vec![
+            (Box::new(lit(VALUES)), Box::new(of_values)),
+            (Box::new(lit(A_NULL)), Box::new(unknown)),
+        ],
+        // Without rows, correlated counts are NULL instead of nothing.
+        Some(Box::new(lit(negated))),
+    ));
+    cases.otherwise(otherwise)
+}
+
+fn count_column(name: &str) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
+}
