@@ -4,11 +4,11 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, AsArray, Decimal128Array};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Field, i256};
 use datafusion_common::{Result, exec_datafusion_err, plan_err};
 use datafusion_expr::ScalarUDF;
 
+use crate::functions::conversion::cast;
 use crate::functions::scalar::Kind::Any;
 use crate::functions::scalar::Overload::Exact;
 use crate::functions::scalar::{Call, CallTypes, function};

@@ -5,6 +5,7 @@ mod arithmetic;
 mod casts;
 mod comparisons;
 mod correlation;
+mod dates;
 mod decimals;
 mod dialect;
 mod errors;

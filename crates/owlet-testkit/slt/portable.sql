@@ -222,3 +222,6 @@ SELECT b.label, b.id IN (SELECT a.id FROM sales a), b.id NOT IN (SELECT a.id FRO
 SELECT b.label FROM labels b WHERE b.id NOT IN (SELECT a.id FROM sales a WHERE a.id > 100) OR b.label = 'x';
 SELECT a.id, row_number() OVER (PARTITION BY a.id IN (SELECT b.id FROM labels b) ORDER BY a.id) FROM sales a;
 SELECT a.id, b.label FROM sales a LEFT JOIN labels b ON a.id = b.id AND b.id IN (SELECT x.id FROM sales x WHERE x.region = 'p');
+SELECT a.id, a.amount > ALL (SELECT x.amount FROM sales x WHERE x.id < a.id), a.id = ANY (SELECT b.id FROM labels b) FROM sales a;
+SELECT a.id, a.amount >= ANY (SELECT x.amount FROM sales x WHERE x.amount IS NOT NULL), a.amount <> ALL (SELECT x.amount FROM sales x WHERE false) FROM sales a;
+SELECT a.id, (SELECT max(x.id + a.id) FROM sales x), (SELECT count(*) FROM sales x WHERE a.id > 3) FROM sales a;

@@ -1,16 +1,18 @@
-//! `x IN (SELECT y …)` as a value: true, false, or NULL where x or a y is NULL and no y is equal. DataFusion has it as a
-//! condition only, where NULL and false are the same. Must never know how scalar subqueries are computed.
+//! `x IN (SELECT y …)` as a value: true, false, or NULL where x or a y is NULL and no y is equal; so for ANY and ALL.
+//! DataFusion has them as conditions only, where NULL and false are the same. Must never know how scalar subqueries are
+//! computed.
 
 use std::sync::Arc;
 
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{Column, DFSchema, Result, Spans, not_impl_err};
-use datafusion_expr::expr::InSubquery;
+use datafusion_common::{Column, DFSchema, DataFusionError, Result, Spans, not_impl_err};
+use datafusion_expr::expr::{InSubquery, SetComparison, SetQuantifier};
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, when,
+    BinaryExpr, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
+    Subquery, lit, when,
 };
 
 use super::shape::contains_subquery;
@@ -28,7 +30,15 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
     plan.map_expressions(|expr| {
-        if !expr.exists(|inner| Ok(matches!(inner, Expr::InSubquery(_))))? {
+        let has_any = expr.exists(|inner| {
+            Ok(match inner {
+                Expr::InSubquery(_) => true,
+                // As a part of a condition it is right.
+                Expr::SetComparison(_) => !is_filter,
+                _ => false,
+            })
+        })?;
+        if !has_any {
             return Ok(Transformed::no(expr));
         }
         let name = names.save(&expr);
@@ -74,6 +84,7 @@ fn true_or_not(condition: Expr, schema: &DFSchema) -> Result<Expr> {
 fn value(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let rewritten = expr.transform_up(|inner| match inner {
         Expr::InSubquery(set) => Ok(Transformed::yes(membership(set, schema)?)),
+        Expr::SetComparison(set) => Ok(Transformed::yes(comparison(set, schema)?)),
         other => Ok(Transformed::no(other)),
     })?;
     Ok(rewritten.data)
@@ -90,27 +101,13 @@ fn membership(set: InSubquery, schema: &DFSchema) -> Result<Expr> {
         subquery,
         negated,
     } = set;
-    if operand.contains_outer() || operand.is_volatile() || contains_subquery(&operand)? {
-        return not_impl_err!(
-            "IN (SELECT …) of this value, anywhere but as a condition of WHERE; compute the value in a subquery of FROM"
-        );
-    }
     let members = subquery.subquery.as_ref().clone();
     let (qualifier, field) = members.schema().qualified_field(0);
     let member = Expr::Column(Column::from((qualifier, field)));
-    let mut references = subquery.outer_ref_columns.clone();
-    let outer = operand.as_ref().clone().transform_up(|inner| match inner {
-        Expr::Column(column) => {
-            let (_, field) = schema.qualified_field_from_column(&column)?;
-            let reference = Expr::OuterReferenceColumn(Arc::clone(field), column);
-            references.push(reference.clone());
-            Ok(Transformed::yes(reference))
-        }
-        other => Ok(Transformed::no(other)),
-    })?;
+    let (outer, references) = outer_value(operand.as_ref(), &subquery, schema)?;
     let no_groups: [Expr; 0] = [];
     let equal = LogicalPlanBuilder::from(members.clone())
-        .filter(member.clone().eq(outer.data))?
+        .filter(member.clone().eq(outer))?
         .aggregate(no_groups.clone(), [count(lit(1_i64)).alias("equal")])?
         .build()?;
     let equal = Expr::ScalarSubquery(Subquery {
@@ -137,18 +134,82 @@ fn membership(set: InSubquery, schema: &DFSchema) -> Result<Expr> {
         .project([kind.alias("kind")])?
         .build()?;
     let kind = Expr::ScalarSubquery(subquery.with_plan(Arc::new(kind)));
-    let unknown = when(lit(false), lit(negated)).end()?;
     let of_values = when(operand.is_not_null(), lit(negated)).end()?;
     let otherwise = Expr::Case(datafusion_expr::Case::new(
         Some(Box::new(kind)),
         vec![
             (Box::new(lit(VALUES)), Box::new(of_values)),
-            (Box::new(lit(A_NULL)), Box::new(unknown)),
+            (Box::new(lit(A_NULL)), Box::new(unknown()?)),
         ],
         // Without rows, correlated counts are NULL instead of nothing.
         Some(Box::new(lit(negated))),
     ));
     cases.otherwise(otherwise)
+}
+
+/// `x > ALL (SELECT y …)`: of the comparisons with each y, a decisive one decides, then NULL.
+fn comparison(set: SetComparison, schema: &DFSchema) -> Result<Expr> {
+    let members = set.subquery.subquery.as_ref().clone();
+    let member = Expr::Column(Column::from(members.schema().qualified_field(0)));
+    let (outer, references) = outer_value(&set.expr, &set.subquery, schema)?;
+    let compared = Expr::BinaryExpr(BinaryExpr::new(Box::new(outer), set.op, Box::new(member)));
+    let (decisive, decision) = match set.quantifier {
+        SetQuantifier::Any => (compared.clone().is_true(), true),
+        SetQuantifier::All => (compared.clone().is_false(), false),
+    };
+    let count_where = |condition: Expr, name: &str| {
+        let counted = count(lit(1_i64)).filter(condition).build()?;
+        Ok::<_, DataFusionError>(counted.alias(name))
+    };
+    let no_groups: [Expr; 0] = [];
+    let of_counts = when(count_column("decisive").gt(lit(0_i64)), lit(decision))
+        .when(count_column("unknown").gt(lit(0_i64)), unknown()?)
+        .otherwise(lit(!decision))?;
+    let plan = LogicalPlanBuilder::from(members)
+        .aggregate(
+            no_groups,
+            [
+                count_where(decisive, "decisive")?,
+                count_where(compared.is_null(), "unknown")?,
+            ],
+        )?
+        .project([of_counts.alias("compared")])?
+        .build()?;
+    Ok(Expr::ScalarSubquery(Subquery {
+        subquery: Arc::new(plan),
+        outer_ref_columns: references,
+        spans: Spans::new(),
+    }))
+}
+
+/// A value of the outer query as the subquery sees it, and all that the subquery then refers to.
+fn outer_value(
+    operand: &Expr,
+    subquery: &Subquery,
+    schema: &DFSchema,
+) -> Result<(Expr, Vec<Expr>)> {
+    if operand.contains_outer() || operand.is_volatile() || contains_subquery(operand)? {
+        return not_impl_err!(
+            "IN, ANY or ALL (SELECT …) of this value, anywhere but as a condition of WHERE; compute the value in a \
+             subquery of FROM"
+        );
+    }
+    let mut references = subquery.outer_ref_columns.clone();
+    let outer = operand.clone().transform_up(|inner| match inner {
+        Expr::Column(column) => {
+            let (_, field) = schema.qualified_field_from_column(&column)?;
+            let reference = Expr::OuterReferenceColumn(Arc::clone(field), column);
+            references.push(reference.clone());
+            Ok(Transformed::yes(reference))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok((outer.data, references))
+}
+
+/// NULL.
+fn unknown() -> Result<Expr> {
+    when(lit(false), lit(true)).end()
 }
 
 fn count_column(name: &str) -> Expr {

@@ -353,10 +353,13 @@ fn matches(
     if let Some(condition) = conjunction(own) {
         source = source.filter(condition)?;
     }
-    let conditions = correlated
+    let mut conditions = correlated
         .into_iter()
         .map(as_column)
         .collect::<Result<Vec<_>>>()?;
+    if conditions.is_empty() {
+        conditions.push(lit(true));
+    }
     let number = row_number(Vec::new(), Vec::new())?;
     LogicalPlanBuilder::from(input.clone())
         .window([number.alias(names.outer_row())])?

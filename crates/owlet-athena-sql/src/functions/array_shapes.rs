@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray, UInt64Array};
-use arrow::compute::{cast, concat, take};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::{Result, exec_err, plan_err};
 use datafusion_expr::ScalarUDF;
@@ -13,6 +13,7 @@ use super::scalar::Kind::{Any, Bigint, Binary, List, Text};
 use super::scalar::Overload::{Exact, Variadic};
 use super::scalar::{Call, CallTypes, function, returns};
 use super::type_names::sql_name;
+use crate::functions::conversion::cast;
 use crate::types;
 
 pub(super) fn functions() -> Vec<ScalarUDF> {

@@ -7,6 +7,7 @@ use datafusion_expr::ScalarUDF;
 use super::scalar::Kind::{Binary, Text};
 use super::scalar::Overload::Exact;
 use super::scalar::{Call, function, returns};
+use crate::functions::conversion::cast;
 
 /// All of them.
 pub(super) fn functions() -> Vec<ScalarUDF> {
@@ -143,7 +144,7 @@ fn encode(bytes: &[u8], alphabet: &[u8; 64]) -> String {
 }
 
 fn from_base64(call: &Call<'_>, alphabet: &[u8; 64]) -> Result<ArrayRef> {
-    let texts = arrow::compute::cast(&call.arrays[0], &arrow::datatypes::DataType::Binary)?;
+    let texts = cast(&call.arrays[0], &arrow::datatypes::DataType::Binary)?;
     let texts = arrow::array::AsArray::as_binary::<i32>(&texts);
     call.binary(|row| match decode(texts.value(row), alphabet) {
         Some(bytes) => Ok(Some(bytes)),

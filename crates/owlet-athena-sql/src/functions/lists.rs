@@ -10,7 +10,7 @@ use arrow::array::{
     UInt64Array, make_comparator,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::{SortOptions, cast, take};
+use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::{Result, exec_datafusion_err, exec_err, internal_datafusion_err, plan_err};
 use datafusion_expr::binary::comparison_coercion;
@@ -18,6 +18,7 @@ use datafusion_expr::binary::comparison_coercion;
 use super::conversion::{self, OnError};
 use super::scalar::{Call, CallTypes};
 use super::type_names::sql_name;
+use crate::functions::conversion::cast;
 
 /// An argument as a list array.
 pub(super) fn list<'a>(call: &'a Call<'_>, index: usize) -> Result<&'a ListArray> {

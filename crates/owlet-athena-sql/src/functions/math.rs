@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Field, Float32Type, Float64Type, Int64Type};
 use datafusion_common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion_expr::ScalarUDF;
@@ -13,6 +12,7 @@ use super::scalar::Overload::Exact;
 use super::scalar::{Call, CallTypes, function, returns};
 use super::type_names::sql_name;
 use super::{lists, text};
+use crate::functions::conversion::cast;
 
 /// All of them.
 pub(super) fn functions() -> Vec<ScalarUDF> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray};
-use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
@@ -313,3 +312,4 @@ pub(super) fn array_of(values: Vec<Option<i64>>, data_type: &DataType) -> Result
         }
     }
 }
+use crate::functions::conversion::cast;

@@ -1,7 +1,6 @@
 //! `sequence`: numbers, dates and timestamps in steps. It must never know tables.
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalMonthDayNanoType};
 use chrono::{Days, Months, NaiveDateTime, TimeDelta};
 use datafusion_common::{Result, exec_datafusion_err, exec_err, plan_err};
@@ -13,6 +12,7 @@ use super::scalar::Kind::{Bigint, Date, Interval, Timestamp};
 use super::scalar::Overload::Exact;
 use super::scalar::{Call, CallTypes, function};
 use super::type_names::sql_name;
+use crate::functions::conversion::cast;
 use crate::types;
 
 /// Athena's own limit.

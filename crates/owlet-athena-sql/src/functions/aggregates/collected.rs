@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray};
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::AggregateUDF;
@@ -14,6 +13,7 @@ use datafusion_expr::AggregateUDF;
 use super::super::lists;
 use super::super::type_names::sql_name;
 use super::frame::{self, Collected, Definition, aggregate};
+use crate::functions::conversion::cast;
 use crate::types;
 
 pub(super) fn functions() -> Vec<AggregateUDF> {

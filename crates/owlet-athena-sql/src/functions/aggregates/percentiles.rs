@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type};
 use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::AggregateUDF;
@@ -12,6 +11,7 @@ use super::super::conversion::{self, OnError};
 use super::super::type_names::sql_name;
 use super::digest::Digest;
 use super::frame::{self, Collected, Definition, aggregate};
+use crate::functions::conversion::cast;
 use crate::types;
 
 pub(super) fn functions() -> Vec<AggregateUDF> {

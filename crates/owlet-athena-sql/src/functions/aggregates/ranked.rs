@@ -3,12 +3,13 @@
 use std::cmp::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray, make_comparator};
-use arrow::compute::{SortOptions, cast};
+use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::AggregateUDF;
 
 use super::frame::{self, Collected, Definition, aggregate};
+use crate::functions::conversion::cast;
 use crate::types;
 
 pub(super) fn functions() -> Vec<AggregateUDF> {

@@ -5,8 +5,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, new_null_array};
-use arrow::compute::{CastOptions, cast, cast_with_options, concat};
+use arrow::compute::{CastOptions, cast_with_options, concat};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Float32Type, Float64Type, TimeUnit};
+use arrow::error::ArrowError;
 use chrono::NaiveTime;
 use datafusion_common::{Result, exec_datafusion_err, plan_err};
 use datafusion_expr::{
@@ -240,6 +241,11 @@ pub(crate) fn convert(
         }
         (_, target) => Ok(cast_with_options(array, target, &options(on_error))?),
     }
+}
+
+/// Arrow's cast, without its habit of making NULL of values that do not fit.
+pub(crate) fn cast(array: &dyn Array, target: &DataType) -> Result<ArrayRef, ArrowError> {
+    cast_with_options(array, target, &options(OnError::Fail))
 }
 
 fn options(on_error: OnError) -> CastOptions<'static> {

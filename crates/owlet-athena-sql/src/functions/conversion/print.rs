@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
-use arrow::compute::{cast, cast_with_options};
+use arrow::compute::cast_with_options;
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
     IntervalUnit,
@@ -13,6 +13,7 @@ use datafusion_common::{Result, plan_err};
 use super::super::moments::Moments;
 use super::super::type_names::sql_name;
 use super::{OnError, options};
+use crate::functions::conversion::cast;
 
 /// Any value as Athena prints it.
 pub(in super::super) fn to_varchar(array: &ArrayRef, on_error: OnError) -> Result<ArrayRef> {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, StringArray};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use datafusion_common::{Result, exec_datafusion_err, exec_err};
 
 use super::super::moments;
 use super::OnError;
+use crate::functions::conversion::cast;
 use crate::types::SESSION_ZONE;
 use crate::zones;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use arrow::compute::{DatePart, cast, date_part};
+use arrow::compute::{DatePart, date_part};
 use arrow::datatypes::{DataType, Field, Int32Type, IntervalMonthDayNanoType, TimeUnit};
 use datafusion::functions::datetime::date_part as date_part_function;
 use datafusion_common::{Result, exec_err, plan_err};
@@ -13,6 +13,7 @@ use super::moments::{self, Moments};
 use super::scalar::Kind::{Bigint, Date, Double, Interval, Temporal, Text, Timestamp};
 use super::scalar::Overload::Exact;
 use super::scalar::{Call, CallTypes, function, function_with_plainer_form, returns};
+use crate::functions::conversion::cast;
 use crate::types::SESSION_ZONE;
 use crate::zones;
 

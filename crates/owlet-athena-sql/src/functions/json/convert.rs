@@ -11,11 +11,12 @@ use super::super::lists;
 use super::super::type_names::sql_name;
 use super::document::Json;
 use super::shortened;
+use crate::functions::conversion::cast;
 use crate::types::is_json;
 
 /// Documents as values of a type.
 pub(in super::super) fn from_json(documents: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
-    let documents = arrow::compute::cast(documents, &DataType::Utf8)?;
+    let documents = cast(documents, &DataType::Utf8)?;
     let read = |text: Option<&str>| match text {
         None => Ok(None),
         Some(text) => match Json::parse(text) {
@@ -194,7 +195,7 @@ pub(in super::super) fn to_json(array: &ArrayRef, source: &Field) -> Result<Arra
 
 fn documents(array: &ArrayRef, field: &Field) -> Result<Vec<Json>> {
     if is_json(field) {
-        let texts = arrow::compute::cast(array, &DataType::Utf8)?;
+        let texts = cast(array, &DataType::Utf8)?;
         let read = |text: Option<&str>| match text {
             None => Ok(Json::Null),
             Some(text) => Json::parse(text)

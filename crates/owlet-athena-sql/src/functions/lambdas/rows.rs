@@ -7,7 +7,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, ListBuilder, MapArray,
     StringBuilder, UInt64Array, new_null_array,
 };
-use arrow::compute::{cast, concat, interleave, take, take_arrays};
+use arrow::compute::{concat, interleave, take, take_arrays};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion_common::{DataFusionError, Result, exec_err};
@@ -18,6 +18,7 @@ use super::super::lists::{self, elements, entries};
 use super::super::regexp;
 use super::super::type_names::sql_name;
 use super::Kind;
+use crate::functions::conversion::cast;
 
 /// Elements of all rows in order: the row each belongs to, and its position.
 #[derive(Debug, Default)]
