@@ -67,6 +67,11 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         .position(|rule| rule.name() == "simplify_expressions")
         .map_or(rules.len(), |position| position + 1);
     rules.insert(after_folding, Arc::new(MomentComparisons));
+    let before_filters = rules
+        .iter()
+        .position(|rule| rule.name() == "push_down_filter")
+        .unwrap_or(rules.len());
+    rules.insert(before_filters, Arc::new(correlation::EarlyConditions));
     builder
         .with_type_planner(Arc::new(AthenaTypePlanner))
         .with_analyzer_rule(casts::rule())

@@ -225,3 +225,10 @@ SELECT a.id, b.label FROM sales a LEFT JOIN labels b ON a.id = b.id AND b.id IN 
 SELECT a.id, a.amount > ALL (SELECT x.amount FROM sales x WHERE x.id < a.id), a.id = ANY (SELECT b.id FROM labels b) FROM sales a;
 SELECT a.id, a.amount >= ANY (SELECT x.amount FROM sales x WHERE x.amount IS NOT NULL), a.amount <> ALL (SELECT x.amount FROM sales x WHERE false) FROM sales a;
 SELECT a.id, (SELECT max(x.id + a.id) FROM sales x), (SELECT count(*) FROM sales x WHERE a.id > 3) FROM sales a;
+SELECT t.id, t.k FROM (SELECT a.id, a.region, (SELECT x.id FROM sales x WHERE x.region = a.region ORDER BY x.id DESC LIMIT 1) AS k FROM sales a) t WHERE t.region = 'p' AND t.k > 1;
+SELECT t.id, t.k FROM (SELECT a.id, (SELECT count(*) FROM sales x WHERE x.id > a.id) AS k FROM sales a) t WHERE t.id > 2 AND t.k < 4 OR t.id = 1;
+SELECT t.id, t.j, t.k FROM (SELECT a.id, a.amount * 2 AS j, (SELECT count(*) FROM sales x WHERE x.id > a.id) AS k FROM sales a) t WHERE t.j > 1 ORDER BY t.j DESC, t.id LIMIT 2;
+SELECT u.id, u.k, u.n FROM (SELECT t.id, t.k, (SELECT count(*) FROM sales y WHERE y.id < t.k) AS n FROM (SELECT a.id, a.region, (SELECT x.id FROM sales x WHERE x.region = a.region ORDER BY x.id DESC LIMIT 1) AS k FROM sales a) t WHERE t.region <> 'r') u WHERE u.id < 6;
+SELECT a.id, t.k FROM sales a LEFT JOIN LATERAL (SELECT x.id AS k FROM sales x WHERE x.id > a.id ORDER BY x.id LIMIT 1) t ON true WHERE a.id > 5;
+SELECT a.id, t.k FROM sales a LEFT JOIN LATERAL (SELECT x.id AS k FROM sales x WHERE x.id > a.id ORDER BY x.id LIMIT 1) t ON true WHERE t.k IS NULL;
+WITH l AS (SELECT a.id, (SELECT b.label FROM labels b WHERE b.id <= a.id ORDER BY b.id DESC, b.label LIMIT 1) AS label FROM sales a) SELECT l.label, count(*) FROM l WHERE l.id BETWEEN 2 AND 6 GROUP BY l.label;

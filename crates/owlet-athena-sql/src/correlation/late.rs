@@ -8,6 +8,7 @@ use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_expr::{Expr, Limit, LogicalPlan, LogicalPlanBuilder, Projection};
 
 use super::has_correlated_subquery;
+use super::shape::contains_subquery;
 
 /// Puts a limit below the projections that it has, if one of them has a correlated subquery; with the ordering, which
 /// stays above, too: joins do not keep it.
@@ -15,7 +16,7 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Limit(limit) = &plan else {
         return Ok(Transformed::no(plan));
     };
-    let (above, rest) = projections(&limit.input);
+    let (above, rest) = steps(&limit.input);
     let LogicalPlan::Sort(sort) = rest else {
         if !computes_subqueries(&above)? {
             return Ok(Transformed::no(plan));
@@ -23,14 +24,14 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let limited = with_input(limit, rest.clone());
         return Ok(Transformed::yes(over(&above, limited)?));
     };
-    let (below, source) = projections(&sort.input);
+    let (below, source) = steps(&sort.input);
     if sort.fetch.is_some() || !(computes_subqueries(&above)? || computes_subqueries(&below)?) {
         return Ok(Transformed::no(plan));
     }
     let mut keys = sort.expr.clone();
-    for projection in &below {
+    for step in &below {
         for key in &mut keys {
-            let Some(expr) = through(key.expr.clone(), projection)? else {
+            let Some(expr) = through(key.expr.clone(), step)? else {
                 return Ok(Transformed::no(plan));
             };
             *key = key.with_expr(expr);
@@ -50,51 +51,66 @@ fn with_input(limit: &Limit, input: LogicalPlan) -> LogicalPlan {
     LogicalPlan::Limit(limit)
 }
 
-/// The projections, the first on top, over a plan with the columns of their input.
-fn over(projections: &[&Projection], input: LogicalPlan) -> Result<LogicalPlan> {
-    projections
+/// The steps, the first on top, over a plan with the columns of their input.
+fn over(steps: &[&LogicalPlan], input: LogicalPlan) -> Result<LogicalPlan> {
+    steps
         .iter()
         .rev()
-        .try_fold(input, |input, projection| {
-            let projection = Projection::try_new_with_schema(
-                projection.expr.clone(),
-                Arc::new(input),
-                Arc::clone(&projection.schema),
-            )?;
-            Ok(LogicalPlan::Projection(projection))
+        .try_fold(input, |input, step| match step {
+            LogicalPlan::Projection(projection) => {
+                let projection = Projection::try_new_with_schema(
+                    projection.expr.clone(),
+                    Arc::new(input),
+                    Arc::clone(&projection.schema),
+                )?;
+                Ok(LogicalPlan::Projection(projection))
+            }
+            other => other.with_new_exprs(other.expressions(), vec![input]),
         })
 }
 
-/// The projections on top of a plan, from the top, and what is below them.
-fn projections(plan: &LogicalPlan) -> (Vec<&Projection>, &LogicalPlan) {
+/// The projections and renamings on top of a plan, from the top, and what is below them.
+fn steps(plan: &LogicalPlan) -> (Vec<&LogicalPlan>, &LogicalPlan) {
     let mut found = Vec::new();
     let mut rest = plan;
-    while let LogicalPlan::Projection(projection) = rest {
-        found.push(projection);
-        rest = &projection.input;
+    loop {
+        let input = match rest {
+            LogicalPlan::Projection(projection) => &projection.input,
+            LogicalPlan::SubqueryAlias(alias) => &alias.input,
+            _ => return (found, rest),
+        };
+        found.push(rest);
+        rest = input;
     }
-    (found, rest)
 }
 
-fn computes_subqueries(projections: &[&Projection]) -> Result<bool> {
-    for expr in projections.iter().flat_map(|projection| &projection.expr) {
-        if has_correlated_subquery(expr)? {
+fn computes_subqueries(steps: &[&LogicalPlan]) -> Result<bool> {
+    for expr in steps.iter().flat_map(|step| step.expressions()) {
+        if has_correlated_subquery(&expr)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// A sort key over what the projection is computed of; `None` if that takes a subquery.
-fn through(key: Expr, projection: &Projection) -> Result<Option<Expr>> {
+/// A sort key over what the step is computed of; `None` if that takes a subquery.
+fn through(key: Expr, step: &LogicalPlan) -> Result<Option<Expr>> {
+    let values = match step {
+        LogicalPlan::Projection(projection) => projection.expr.clone(),
+        LogicalPlan::SubqueryAlias(alias) => {
+            let columns = alias.input.schema().columns();
+            columns.into_iter().map(Expr::Column).collect()
+        }
+        _ => return Ok(None),
+    };
     let mut is_late = false;
     let replaced = key.transform_up(|inner| {
         let Expr::Column(column) = &inner else {
             return Ok(Transformed::no(inner));
         };
-        let index = projection.schema.index_of_column(column)?;
-        let value = projection.expr[index].clone().unalias();
-        if super::shape::contains_subquery(&value)? || value.is_volatile() {
+        let index = step.schema().index_of_column(column)?;
+        let value = values[index].clone().unalias();
+        if contains_subquery(&value)? || value.is_volatile() {
             is_late = true;
             return Ok(Transformed::new(inner, false, TreeNodeRecursion::Stop));
         }

@@ -9,6 +9,7 @@ mod late;
 mod membership;
 mod numbering;
 mod shape;
+mod sinking;
 
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{
     BinaryExpr, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit,
 };
+
+pub(crate) use sinking::EarlyConditions;
 
 /// Rewrites or refuses.
 #[derive(Debug)]

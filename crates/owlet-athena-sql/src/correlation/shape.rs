@@ -44,6 +44,11 @@ pub(super) struct Total {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Names(pub(super) usize);
 
+/// Whether [`Names`] gave this name.
+pub(super) fn is_internal(name: &str) -> bool {
+    name.starts_with("__subquery")
+}
+
 impl Names {
     fn source(self, index: usize) -> String {
         format!("__subquery{}_column{index}", self.0)
