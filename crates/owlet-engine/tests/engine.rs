@@ -225,6 +225,24 @@ async fn a_join_hands_its_keys_to_the_other_source() {
 }
 
 #[tokio::test]
+async fn keys_that_come_several_times_are_handed_over_once() {
+    let people = MemoryConnector::new("a", unsupported());
+    let others = MemoryConnector::new("b", unsupported());
+    let engine = engine(&[people.clone(), others.clone()]);
+    let sql = "SELECT o.id FROM a.people p JOIN b.people o ON p.city_id = o.id WHERE p.id < 4";
+    answer(&engine, sql, &QueryOptions::default())
+        .await
+        .expect("runs");
+    let filters = others.dynamic_filters.lock().expect("unpoisoned").concat();
+    assert!(
+        filters
+            .iter()
+            .any(|filter| matches!(filter, Expression::InList { list, .. } if list.len() == 2)),
+        "{filters:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_join_on_two_columns_hands_over_sets_and_pairs() {
     let people = MemoryConnector::new("a", unsupported());
     let others = MemoryConnector::new("b", unsupported());

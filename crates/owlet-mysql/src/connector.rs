@@ -10,6 +10,7 @@ use owlet_connector::{
     Routes, ScanContext, ScanPlan, ScanRequest, ServerIdentity, TableMetadata, TableSummary,
 };
 use owlet_remote_sql::mysql::Product;
+use owlet_remote_sql::request::{ScanRelation, scan_relation};
 use owlet_remote_sql::{Dialect, QueryOptions, Relation, RemoteTable, SqlConnector};
 use tokio::sync::OnceCell;
 
@@ -21,7 +22,6 @@ use crate::options::MysqlOptions;
 use crate::plan::{self, Filters, KeyRange, SharedTable};
 use crate::pool::{Lease, Pool};
 use crate::replicas::Replicas;
-use crate::request::{self, ScanRelation};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::snapshot::Snapshots;
@@ -440,7 +440,7 @@ impl Connector for MysqlConnector {
             filters,
             limit_applied,
             ordering_applied,
-        } = request::relation(request, &metadata, &*dialect)?;
+        } = scan_relation(request, &metadata, &*dialect)?;
         let options = QueryOptions {
             target_partitions: request.target_partitions,
             lookup_columns: request.lookup_columns.clone(),

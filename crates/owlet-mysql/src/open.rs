@@ -9,11 +9,11 @@ use owlet_connector::{
     BatchStream, ConnectorError, PRIMARY, Result, ScanContext, ScanPlan, ServerId,
 };
 use owlet_remote_sql::SqlConnector;
+use owlet_remote_sql::request;
 
 use crate::connector::MysqlConnector;
 use crate::plan::{self, SplitPayload};
 use crate::replicas::Replicas;
-use crate::request;
 use crate::scan::{self, ScanParts, SplitQuery};
 use crate::snapshot::Ticket;
 

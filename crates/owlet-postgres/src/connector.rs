@@ -9,6 +9,7 @@ use owlet_connector::{
     Activity, BatchStream, Connector, ConnectorError, Exactness, Gate, Health, PRIMARY, Result,
     Routes, ScanContext, ScanPlan, ScanRequest, ServerIdentity, TableMetadata, TableSummary,
 };
+use owlet_remote_sql::request::{ScanRelation, scan_relation};
 use owlet_remote_sql::{Dialect, QueryOptions, Relation, SqlConnector};
 use tokio::sync::OnceCell;
 
@@ -20,7 +21,6 @@ use crate::options::PostgresOptions;
 use crate::plan::{self, Filters, SharedTable, SplitLimits};
 use crate::pool::{Lease, Pool};
 use crate::replicas::Replicas;
-use crate::request::{self, ScanRelation};
 use crate::settings::Settings;
 use crate::snapshot::Snapshots;
 use crate::source_query;
@@ -431,7 +431,7 @@ impl Connector for PostgresConnector {
             filters,
             limit_applied,
             ordering_applied,
-        } = request::relation(request, &metadata, &*dialect)?;
+        } = scan_relation(request, &metadata, &*dialect)?;
         let options = QueryOptions {
             target_partitions: request.target_partitions,
             lookup_columns: request.lookup_columns.clone(),

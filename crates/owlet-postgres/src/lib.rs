@@ -21,7 +21,6 @@ mod options;
 mod plan;
 mod pool;
 mod replicas;
-mod request;
 mod scan;
 mod session;
 mod settings;

@@ -8,12 +8,12 @@ use futures::TryStreamExt;
 use owlet_connector::{
     BatchStream, ConnectorError, PRIMARY, Result, ScanContext, ScanPlan, ServerId,
 };
+use owlet_remote_sql::request;
 use owlet_remote_sql::{Dialect, SqlConnector};
 
 use crate::connector::PostgresConnector;
 use crate::plan::{self, SplitPayload};
 use crate::replicas::Replicas;
-use crate::request;
 use crate::scan::{self, ScanParts, SplitQuery};
 use crate::snapshot::Ticket;
 use crate::source_query::{self, SourceQueryPayload};

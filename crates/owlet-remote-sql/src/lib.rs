@@ -22,6 +22,7 @@ pub mod postgres;
 mod prefilter;
 pub mod relation;
 mod render;
+pub mod request;
 mod rule;
 mod select;
 mod spelling;

@@ -6,6 +6,7 @@ use owlet_connector::{
     ConnectorError, CostEstimate, Exactness, Expression, Result, ScanPlan, ScanRequest, Split,
     TableMetadata,
 };
+use owlet_remote_sql::request::saves_work;
 use owlet_remote_sql::sqlite::SqliteDialect;
 use owlet_remote_sql::sqlite::column::ColumnKind;
 use owlet_remote_sql::{Dialect, Refusal, Relation, RemoteTable};
@@ -43,6 +44,7 @@ impl SplitWork {
                 let columns = relation.columns();
                 let applicable: Vec<Expression> = dynamic_filters
                     .iter()
+                    .filter(|filter| saves_work(filter))
                     .filter_map(|filter| dialect.prefilter(filter, &columns))
                     .collect();
                 if applicable.is_empty() {

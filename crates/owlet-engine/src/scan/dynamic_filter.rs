@@ -1,6 +1,7 @@
 //! Join-made filters (`k IN (…)`, ranges) as the contract's plain expressions. What is not understood is left
 //! out: the join checks every row itself, so a dynamic filter only ever saves work.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -41,9 +42,15 @@ fn superset(filter: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Option<Expres
             return tuples(structure, list.list(), schema);
         }
         let tested = operand(list.expr(), schema)?;
+        // A join tells the key of every row it has.
+        let mut seen = HashSet::with_capacity(list.list().len());
         let items = list
             .list()
             .iter()
+            .filter(|item| match item.downcast_ref::<PhysicalLiteral>() {
+                Some(constant) => seen.insert(constant.value()),
+                None => true,
+            })
             .map(|item| operand(item, schema))
             .collect::<Option<Vec<_>>>()?
             .into_iter()
@@ -104,19 +111,27 @@ fn tuples(
         .collect::<Option<_>>()?;
     let mut alternatives = Vec::new();
     let mut sets: Vec<Vec<Expression>> = vec![Vec::new(); columns.len()];
+    // A join tells the keys of every row it has.
+    let mut seen = HashSet::with_capacity(list.len());
+    let mut seen_in_column: Vec<HashSet<ScalarValue>> = vec![HashSet::new(); columns.len()];
     for item in list {
         let constant = item.downcast_ref::<PhysicalLiteral>()?;
         let ScalarValue::Struct(row) = constant.value() else {
             return None;
         };
+        if !seen.insert(constant.value()) {
+            continue;
+        }
         let mut equalities = Vec::with_capacity(columns.len());
         for (position, column) in columns.iter().enumerate() {
-            let value = ScalarValue::try_from_array(row.column(position), 0).ok()?;
-            let value = Expression::Literal(literal(&value).ok()?);
+            let scalar = ScalarValue::try_from_array(row.column(position), 0).ok()?;
+            let value = Expression::Literal(literal(&scalar).ok()?);
             let Some(value) = narrowed(value, column) else {
                 continue;
             };
-            sets[position].push(value.clone());
+            if seen_in_column[position].insert(scalar) {
+                sets[position].push(value.clone());
+            }
             equalities.push(Expression::Compare {
                 operator: owlet_connector::CompareOperator::Equal,
                 left: Box::new(column.clone()),

@@ -1,25 +1,33 @@
-//! A scan request as a relation, as far as the dialect is exact. Must never do I/O.
+//! A scan request as a relation, as far as the dialect is exact, and what joins find out when it runs. Must never do I/O.
 
 use arrow_schema::{Field, Schema};
 use owlet_connector::{
     ColumnReference, ConnectorError, Exactness, Expression, Result, ScanRequest, SortKey,
     TableMetadata,
 };
-use owlet_remote_sql::{Dialect, Relation, RemoteTable};
 
-use crate::plan::qualified;
+use crate::{Dialect, Relation, RemoteTable};
 
 /// What of a request the server will do.
-pub(crate) struct ScanRelation {
-    pub(crate) relation: Relation,
-    pub(crate) schema: Schema,
-    pub(crate) filters: Vec<Exactness>,
-    pub(crate) limit_applied: bool,
-    pub(crate) ordering_applied: bool,
+#[derive(Debug)]
+pub struct ScanRelation {
+    /// What it is asked.
+    pub relation: Relation,
+    /// Columns of its answer, in the order of the request's projection.
+    pub schema: Schema,
+    /// One entry for each of the request's filters.
+    pub filters: Vec<Exactness>,
+    /// The relation has the request's limit.
+    pub limit_applied: bool,
+    /// The relation has the request's ordering.
+    pub ordering_applied: bool,
 }
 
 /// Table, exact filters, order and limit if everything before them is exact, projection.
-pub(crate) fn relation(
+///
+/// # Errors
+/// [`ConnectorError::UnreadableColumn`] if a column must be looked at that has no readable type.
+pub fn scan_relation(
     request: &ScanRequest,
     metadata: &TableMetadata,
     dialect: &dyn Dialect,
@@ -34,7 +42,7 @@ pub(crate) fn relation(
     for column in &columns {
         if let Some(message) = &column.unreadable {
             return Err(ConnectorError::UnreadableColumn {
-                table: qualified(&metadata.schema, &metadata.name),
+                table: format!("{}.{}", metadata.schema, metadata.name),
                 column: column.source_name.clone(),
                 native_type: column.native_type.clone(),
                 message: message.clone(),
@@ -184,16 +192,19 @@ fn project(
     ))
 }
 
+/// Alternatives that a server is asked. It compares each row with one after another (sets of single values it hashes), so
+/// the thousand pairs of a join on two columns cost more than they save; the sets of each column stay.
+const MAXIMUM_ALTERNATIVES: usize = 50;
+
 /// The relation below those of the filters over its output that the dialect can say. The filters only save work:
-/// one that cannot be said is left out.
-pub(crate) fn narrowed(
-    relation: &Relation,
-    filters: &[Expression],
-    dialect: &dyn Dialect,
-) -> Relation {
+/// one that cannot be said, or would make work, is left out.
+pub fn narrowed(relation: &Relation, filters: &[Expression], dialect: &dyn Dialect) -> Relation {
     let input = relation.columns();
     let mut applied = Vec::new();
     for filter in filters {
+        if !saves_work(filter) {
+            continue;
+        }
         let alone = |predicate: &Expression| Relation::Filter {
             input: Box::new(relation.clone()),
             predicate: predicate.clone(),
@@ -217,22 +228,29 @@ pub(crate) fn narrowed(
     }
 }
 
+/// Whether a server should be asked what a join has found out.
+pub fn saves_work(filter: &Expression) -> bool {
+    !matches!(filter, Expression::Or(alternatives) if alternatives.len() > MAXIMUM_ALTERNATIVES)
+}
+
 /// Values of a join shown in full in the work report, and how many of a longer list.
 const KEYS_SHOWN: usize = 10;
 const KEYS_BEGUN: usize = 3;
 
 /// What joins have found out, for the work report: in words, and as a statement that people can read.
-pub(crate) struct Findings {
+#[derive(Debug)]
+pub struct Findings {
     /// E.g. `120 keys of customer_id, a range of day`.
-    pub(crate) phrase: String,
+    pub phrase: String,
     /// The filters with long lists cut short.
-    pub(crate) shortened: Vec<Expression>,
+    pub shortened: Vec<Expression>,
     /// Says that lists were cut; empty when none was.
-    pub(crate) remark: String,
+    pub remark: String,
 }
 
 /// Describes the filters that joins have found out; `None` without any.
-pub(crate) fn findings(filters: &[Expression]) -> Option<Findings> {
+pub fn findings(filters: &[Expression]) -> Option<Findings> {
+    let filters: Vec<&Expression> = filters.iter().filter(|filter| saves_work(filter)).collect();
     if filters.is_empty() {
         return None;
     }
@@ -307,6 +325,15 @@ mod tests {
     use owlet_connector::{CompareOperator, Literal, LiteralValue};
 
     use super::*;
+
+    #[test]
+    fn many_pairs_are_not_asked() {
+        let alternatives =
+            |count: usize| Expression::Or(vec![Expression::Literal(Literal::boolean(true)); count]);
+        assert!(saves_work(&alternatives(MAXIMUM_ALTERNATIVES)));
+        assert!(!saves_work(&alternatives(MAXIMUM_ALTERNATIVES + 1)));
+        assert!(findings(&[alternatives(1_000)]).is_none());
+    }
 
     #[test]
     fn long_lists_of_keys_are_counted_and_cut() {
