@@ -22,6 +22,20 @@ pub(crate) fn unnamed_unnest(position: usize) -> String {
     format!("_col{SEPARATOR}{SEPARATOR}unnest{position}")
 }
 
+/// Ends the internal names of columns that subqueries need.
+const SUBQUERY: &str = "subquery";
+
+/// An internal name for a column that a subquery needs. `number` tells subqueries of one statement apart.
+pub(crate) fn of_subquery(purpose: &str, number: usize) -> String {
+    format!("{purpose}{SEPARATOR}{SUBQUERY}{number}")
+}
+
+/// Whether [`of_subquery`] made this name.
+pub(crate) fn is_of_subquery(name: &str) -> bool {
+    name.split_once(SEPARATOR)
+        .is_some_and(|(_, rest)| rest.starts_with(SUBQUERY))
+}
+
 /// The name people see for a column at `position` (from 0) whose internal name is `name`.
 pub fn display_name(name: &str, position: usize) -> String {
     match name.split_once(SEPARATOR) {
@@ -49,6 +63,7 @@ pub(crate) fn without_internal_parts(text: &str) -> String {
         shown.push_str(
             piece
                 .trim_start_matches("unnest")
+                .trim_start_matches(SUBQUERY)
                 .trim_start_matches(counter),
         );
     }

@@ -9,6 +9,7 @@ use datafusion_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder};
 
 use super::shape::{column, contains_subquery};
 use super::{has_correlated_subquery, is_correlated};
+use crate::names;
 
 /// Puts a projection under an aggregate, a window or a sort, and a filter over a join.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -112,5 +113,5 @@ fn with_computed(input: LogicalPlan, computed: Vec<Expr>) -> Result<LogicalPlan>
 }
 
 fn name_of(index: usize) -> String {
-    format!("__computed_subquery_{index}")
+    names::of_subquery("value", index)
 }

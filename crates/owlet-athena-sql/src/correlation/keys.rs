@@ -12,6 +12,7 @@ use datafusion_expr::{
 };
 
 use super::shape::{column, contains_subquery};
+use crate::names;
 
 /// Computes the keys of the filters in the node's correlated scalar and LATERAL subqueries.
 pub(super) fn rewrite(filter: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -63,7 +64,7 @@ fn with_key(condition: Expr, schema: &DFSchema, keys: &mut Vec<Expr>) -> Result<
     {
         return Ok(condition);
     }
-    let name = format!("__key_{}", key.schema_name());
+    let name = names::of_subquery(&key.schema_name().to_string(), 0);
     if !keys
         .iter()
         .any(|known| known.schema_name().to_string() == name)

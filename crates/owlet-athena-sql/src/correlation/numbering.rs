@@ -267,14 +267,13 @@ fn correlation(shape: &Shape) -> Correlation {
 fn totals(input: &LogicalPlan, shape: &Shape, total: &Total, names: Names) -> Result<LogicalPlan> {
     let joined = matches(input, shape, JoinType::Left, names)?;
     let columns = input.schema().columns();
-    let carried = |index: usize| format!("{}_{index}", names.outer_row());
     let mut aggregates: Vec<Expr> = columns
         .iter()
         .enumerate()
         .map(|(index, outer)| {
             first_value_udaf()
                 .call(vec![Expr::Column(outer.clone())])
-                .alias(carried(index))
+                .alias(names.carried(index))
         })
         .collect();
     for aggregate in &total.aggregates {
@@ -284,7 +283,7 @@ fn totals(input: &LogicalPlan, shape: &Shape, total: &Total, names: Names) -> Re
         .iter()
         .enumerate()
         .map(|(index, outer)| {
-            column(carried(index)).alias_qualified(outer.relation.clone(), outer.name.clone())
+            column(names.carried(index)).alias_qualified(outer.relation.clone(), outer.name.clone())
         })
         .chain(
             total

@@ -9,6 +9,7 @@ use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::is_correlated;
+use crate::names;
 
 /// The rows of a subquery, or one row that is computed of them.
 #[derive(Debug)]
@@ -44,38 +45,38 @@ pub(super) struct Total {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Names(pub(super) usize);
 
-/// Whether [`Names`] gave this name.
-pub(super) fn is_internal(name: &str) -> bool {
-    name.starts_with("__subquery")
-}
-
 impl Names {
     fn source(self, index: usize) -> String {
-        format!("__subquery{}_column{index}", self.0)
+        names::of_subquery(&format!("column{index}"), self.0)
     }
 
     fn aggregate(self, index: usize) -> String {
-        format!("__subquery{}_aggregate{index}", self.0)
+        names::of_subquery(&format!("aggregate{index}"), self.0)
     }
 
     /// True in rows that the subquery found; NULL for a row of the outer query for which it found none.
     pub(super) fn found(self) -> String {
-        format!("__subquery{}_found", self.0)
+        names::of_subquery("found", self.0)
+    }
+
+    /// The column of the outer query at this position, carried along by a total.
+    pub(super) fn carried(self, index: usize) -> String {
+        names::of_subquery(&format!("carried{index}"), self.0)
     }
 
     /// Numbers the rows of the outer query.
     pub(super) fn outer_row(self) -> String {
-        format!("__subquery{}_outer_row", self.0)
+        names::of_subquery("outer_row", self.0)
     }
 
     /// How many rows the subquery has for a row of the outer query.
     pub(super) fn count(self) -> String {
-        format!("__subquery{}_count", self.0)
+        names::of_subquery("count", self.0)
     }
 
     /// Numbers the subquery's rows for each row of the outer query.
     pub(super) fn position(self) -> String {
-        format!("__subquery{}_position", self.0)
+        names::of_subquery("position", self.0)
     }
 }
 

@@ -10,7 +10,8 @@ use datafusion_common::{Column, JoinType, Result};
 use datafusion_expr::utils::{conjunction, split_conjunction};
 use datafusion_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, Window};
 
-use super::shape::{contains_subquery, is_internal};
+use super::shape::contains_subquery;
+use crate::names::is_of_subquery;
 
 /// Moves the conditions.
 #[derive(Debug)]
@@ -142,7 +143,7 @@ fn sink_below_total(condition: &Expr, aggregate: &Aggregate) -> Result<Option<Lo
     let [Expr::Column(group)] = aggregate.group_expr.as_slice() else {
         return Ok(None);
     };
-    if !is_internal(&group.name) {
+    if !is_of_subquery(&group.name) {
         return Ok(None);
     }
     let outputs: Vec<Expr> = std::iter::once(Expr::Column(group.clone()))
@@ -214,7 +215,7 @@ fn is_numbering(window: &Window) -> bool {
     window
         .window_expr
         .iter()
-        .all(|expr| matches!(expr, Expr::Alias(alias) if is_internal(&alias.name)))
+        .all(|expr| matches!(expr, Expr::Alias(alias) if is_of_subquery(&alias.name)))
 }
 
 fn numbers_the_outer_rows(window: &Window) -> bool {
