@@ -180,7 +180,8 @@ impl fmt::Display for Displayed<'_> {
 
 /// Internal names of duplicate columns carry a control character that people should not see.
 fn without_separators(text: &str) -> String {
-    text.replace('\u{1f}', "#")
+    // Also as the debug form of a text spells it.
+    text.replace('\u{1f}', "#").replace(r"\u{1f}", "#")
 }
 
 impl fmt::Display for Explanation {
