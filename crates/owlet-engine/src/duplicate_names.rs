@@ -1,9 +1,13 @@
 //! Guards against DataFusion 55.2 moving filters to the wrong column: below a join, its physical filter pushdown
-//! remaps columns through one-input operators by name, and picks the first of two columns of one name.
+//! remaps columns through one-input operators by name, and picks the first of two columns of one name; and its projection
+//! pushdown takes a column of a filter's output for one of the filter's input if name and place are the same.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use datafusion::common::Result;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
 use datafusion::physical_plan::ExecutionPlan;
@@ -20,6 +24,21 @@ pub fn without_early_filter_pushdown(
         .filter(|rule| rule.name() != early.name())
         .cloned()
         .collect()
+}
+
+/// A filter reads two columns of one name. Such a plan must get other names before it becomes a physical one.
+///
+/// # Errors
+/// None of its own; the walk over the plan has a result.
+pub fn endanger_filters(plan: &LogicalPlan) -> Result<bool> {
+    plan.exists(|node| {
+        let LogicalPlan::Filter(filter) = node else {
+            return Ok(false);
+        };
+        let mut names = HashSet::new();
+        let fields = filter.input.schema().fields();
+        Ok(!fields.iter().all(|field| names.insert(field.name())))
+    })
 }
 
 /// A join's run-time filter could reach the wrong column: a one-input operator below a join reads an input with two

@@ -336,7 +336,12 @@ impl Engine {
             let optimizer = &mut state.config_mut().options_mut().optimizer;
             optimizer.enable_topk_aggregation = false;
         }
-        let checked = owlet_athena_sql::check_arithmetic(rewritten).map_err(failed)?;
+        let mut checked = owlet_athena_sql::check_arithmetic(rewritten).map_err(failed)?;
+        if duplicate_names::endanger_filters(&checked).map_err(failed)?
+            && let Some(renamed) = unique_names::apply(&checked)
+        {
+            checked = renamed;
+        }
         let mut physical = physical_plan(&checked, &state, &work)
             .await
             .map_err(failed)?;

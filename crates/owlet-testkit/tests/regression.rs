@@ -133,3 +133,35 @@ async fn a_correlated_subquery_tells_cases_apart_under_any_collation() {
     }
     world.database.drop_database().await.unwrap();
 }
+
+/// A filter over a join reads two columns of one name, and a column of its output has the place of one of them: DataFusion
+/// took the one for the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_over_a_join_of_empty_tables_finds_its_column() {
+    let world = World::create(&[
+        "CREATE TABLE people (id INT PRIMARY KEY, name VARCHAR(10), flag BOOLEAN, city VARCHAR(10))",
+        "ANALYZE TABLE people",
+    ])
+    .await;
+    let sql = "SELECT CASE WHEN a.id = 0 THEN b.city END AS k, a.flag FROM %.people a LEFT JOIN %.people b \
+               ON a.city = b.name WHERE b.flag IS NULL";
+    world.check(sql, sql, RowOrder::Any).await;
+}
+
+/// The maximum of a bare NULL is a text to MariaDB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_boolean_aggregate_may_be_of_nothing_but_null() {
+    let world = World::create(&[
+        "CREATE TABLE people (id INT PRIMARY KEY)",
+        "CREATE TABLE flags (id INT PRIMARY KEY, flag BOOLEAN)",
+        "INSERT INTO people VALUES (17)",
+    ])
+    .await;
+    world
+        .check(
+            "SELECT bool_or(f.flag) FROM %.people p LEFT JOIN %.flags f ON (f.flag IS NOT NULL) IS UNKNOWN",
+            "SELECT MAX(f.flag) FROM %.people p LEFT JOIN %.flags f ON (f.flag IS NOT NULL) IS UNKNOWN",
+            RowOrder::Any,
+        )
+        .await;
+}
