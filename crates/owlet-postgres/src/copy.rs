@@ -25,6 +25,12 @@ pub(crate) trait FieldSink {
 #[error("malformed COPY data: {0}")]
 pub(crate) struct Malformed(String);
 
+impl Malformed {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
 /// Splits a stream into fields.
 #[derive(Debug)]
 pub(crate) struct CopyReader {

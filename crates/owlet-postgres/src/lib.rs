@@ -6,6 +6,7 @@
 //! engine, other sources or a front door.
 
 mod anchor;
+mod aside;
 mod cache;
 mod cancel;
 mod catalog;

@@ -10,6 +10,8 @@ use crate::decode::ColumnOrigin;
 
 /// A range of fewer pages than this is not worth a connection of its own (8 MiB).
 const LEAST_PAGES_OF_A_SPLIT: u64 = 1024;
+/// The last ranges are at most this part of a reader's work: it may wait for others that long.
+const MOST_RANGES_OF_A_READER: u64 = 32;
 /// Lookups by at most this share of a table's rows are left to the server's indexes rather than split.
 const FEW_ROWS_SHARE: f64 = 0.05;
 
@@ -103,9 +105,6 @@ fn collect_fixed(relation: &Relation, fixed: &mut Vec<String>) {
     }
 }
 
-/// Ranges for each reader, so that one that gets on faster takes from the others instead of ending early.
-const RANGES_OF_A_READER: u64 = 4;
-
 /// What the number of splits depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SplitLimits {
@@ -120,31 +119,50 @@ pub(crate) fn choose_boundaries(layout: &Layout, limits: SplitLimits) -> Result<
     if let Some(obstacle) = &layout.obstacle {
         return Err(format!("not split: {obstacle}"));
     }
-    let wanted = limits.target_partitions.min(limits.connections) as u64;
-    // Readers that would wait for each other's connections get no more ranges than there are connections.
-    let ranges = if limits.connections >= limits.target_partitions {
-        wanted * RANGES_OF_A_READER
-    } else {
-        wanted
-    };
-    let parts = match wanted {
-        0 | 1 => wanted,
-        _ => ranges.min(layout.pages() / LEAST_PAGES_OF_A_SPLIT),
-    };
-    if parts < 2 {
-        let reason = if wanted < 2 {
-            "one reader"
-        } else {
-            "the table is small"
-        };
-        return Err(format!("not split: {reason}"));
+    let readers = limits.target_partitions.min(limits.connections) as u64;
+    if readers < 2 {
+        return Err("not split: one reader".to_owned());
     }
-    let boundaries = layout.boundaries(parts);
+    let pages = layout.pages();
+    let pages_before = if limits.connections >= limits.target_partitions {
+        ranges_for_all(pages, readers)
+    } else {
+        // Readers that would wait for each other's connections get no more ranges than there are connections.
+        even_ranges(pages, readers.min(pages / LEAST_PAGES_OF_A_SPLIT))
+    };
+    let boundaries = layout.boundaries(&pages_before);
     if boundaries.len() < 2 {
         Err("not split: the table is small".to_owned())
     } else {
         Ok(boundaries)
     }
+}
+
+/// Pages before each of so many equal ranges.
+fn even_ranges(pages: u64, parts: u64) -> Vec<u64> {
+    let before = |part| (u128::from(pages) * u128::from(part)).div_ceil(u128::from(parts)) as u64;
+    (0..parts).map(before).collect()
+}
+
+/// Pages before each range, when a reader that has finished one takes the next. Each range is a share of what is left,
+/// so that requests are few, and yet all readers end at about the same time ("guided self-scheduling": Polychronopoulos
+/// and Kuck, IEEE Transactions on Computers, 1987).
+fn ranges_for_all(pages: u64, readers: u64) -> Vec<u64> {
+    let least = (pages / (readers * MOST_RANGES_OF_A_READER)).max(LEAST_PAGES_OF_A_SPLIT);
+    let mut before = Vec::new();
+    let mut next = 0;
+    while next < pages {
+        before.push(next);
+        let left = pages - next;
+        let range = (left / (readers * 2)).max(least);
+        // No range smaller than the least stays over.
+        next = if left - range.min(left) < least {
+            pages
+        } else {
+            next + range
+        };
+    }
+    before
 }
 
 /// A join will deliver so few values that an index lookup by all of them beats reading ranges of the table.
@@ -373,4 +391,42 @@ pub(crate) fn average_width(table: &RemoteTable) -> f64 {
         .iter()
         .map(|column| column.statistics.width.unwrap_or(UNKNOWN_WIDTH) as f64)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_shrink_towards_the_end_and_cover_all_pages() {
+        for readers in 2..=16 {
+            for pages in [1, 2047, 2048, 5000, 100_000, 111_708, 13_000_000] {
+                let mut ends = ranges_for_all(pages, readers);
+                ends.push(pages);
+                let sizes: Vec<u64> = ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
+                assert_eq!((ends[0], sizes.iter().sum::<u64>()), (0, pages));
+                if sizes.len() > 1 {
+                    assert!(sizes.iter().all(|size| *size >= LEAST_PAGES_OF_A_SPLIT));
+                    let last = sizes[sizes.len() - 1];
+                    let longest_wait = pages / readers / MOST_RANGES_OF_A_READER;
+                    assert!(
+                        last < 2 * longest_wait.max(LEAST_PAGES_OF_A_SPLIT),
+                        "{pages} pages, {readers} readers: {sizes:?}"
+                    );
+                    assert!(sizes.len() as u64 <= readers * MOST_RANGES_OF_A_READER);
+                }
+            }
+        }
+        assert_eq!(ranges_for_all(2047, 2), [0]);
+        assert_eq!(ranges_for_all(2048, 2), [0, 1024]);
+        let before = ranges_for_all(100_000, 2);
+        assert_eq!(before[..4], [0, 25_000, 43_750, 57_813]);
+        assert_eq!(before.len(), 13);
+    }
+
+    #[test]
+    fn even_ranges_are_even() {
+        assert_eq!(even_ranges(1000, 3), [0, 334, 667]);
+        assert!(even_ranges(1000, 0).is_empty());
+    }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
 use arrow::record_batch::RecordBatch;
@@ -15,8 +15,9 @@ use tokio_postgres::{CopyOutStream, Statement};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::anchor::Anchor;
+use crate::aside::CopyRows;
 use crate::cache::MetadataCache;
-use crate::copy::CopyReader;
+use crate::copy::{CopyReader, Malformed};
 use crate::decode::{BatchDecoder, ColumnOrigin, DecodeError};
 use crate::failure::{
     CHANGED_CODE, Stage, is_connection_failure, is_stale_metadata, is_transient, translate,
@@ -113,10 +114,19 @@ type Step = Result<(Option<RecordBatch>, Progress), ConnectorError>;
 /// A COPY under way.
 struct Reading {
     connection: Connection,
-    rows: Pin<Box<CopyOutStream>>,
+    /// Rows that go past the driver.
+    rows: Option<CopyRows>,
+    /// The driver's answer: the rest of the rows, and how the COPY ended.
+    answer: Pin<Box<CopyOutStream>>,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
+    decoding: Decoding,
+}
+
+/// Rows on their way into a batch.
+struct Decoding {
     reader: CopyReader,
     decoder: BatchDecoder,
+    /// Bytes since the last batch.
     received: u64,
     batch_rows: usize,
 }
@@ -199,7 +209,12 @@ impl Scan {
             None => Begun::Own(pool.acquire_fresh(server).await?),
         };
         let started = self.start(begun.lease()?).await;
-        let (rows, decoder, commit) = match started {
+        let Started {
+            rows,
+            answer,
+            decoder,
+            commit,
+        } = match started {
             Ok(started) => started,
             Err(error) => {
                 if !is_connection_failure(&error) {
@@ -221,11 +236,14 @@ impl Scan {
         Ok(Reading {
             connection,
             rows,
+            answer,
             cancelled: Box::pin(self.context.cancellation.clone().cancelled_owned()),
-            reader: CopyReader::new(),
-            decoder,
-            received: 0,
-            batch_rows: self.context.batch_rows.max(1),
+            decoding: Decoding {
+                reader: CopyReader::new(),
+                decoder,
+                received: 0,
+                batch_rows: self.context.batch_rows.max(1),
+            },
         })
     }
 
@@ -276,6 +294,7 @@ impl Scan {
         }
         let decoder = self.decoder(&described)?;
         // The second round trip. COMMIT follows at once, so that the connection is free as soon as the rows end.
+        let rows = lease.session()?.expect_rows();
         let copy = client.copy_out(&prepared);
         tokio::pin!(copy);
         let sent = futures::poll!(&mut copy);
@@ -297,12 +316,17 @@ impl Scan {
                 }
             }
         };
-        let rows = match sent {
-            Poll::Ready(rows) => rows,
+        let answer = match sent {
+            Poll::Ready(answer) => answer,
             Poll::Pending => copy.await,
         }
         .map_err(fail)?;
-        Ok((Box::pin(rows), decoder, commit))
+        Ok(Started {
+            rows,
+            answer: Box::pin(answer),
+            decoder,
+            commit,
+        })
     }
 
     /// A decoder for what the server will send; an error if that is not what was planned.
@@ -354,13 +378,13 @@ impl Scan {
                 });
             }
         };
-        let rows = reading.decoder.rows();
+        let rows = reading.decoding.decoder.rows();
         self.context
             .work
-            .add_bytes(std::mem::take(&mut reading.received))?;
+            .add_bytes(std::mem::take(&mut reading.decoding.received))?;
         self.context.work.add_rows_returned(rows as u64)?;
         let batch = if rows > 0 {
-            Some(reading.decoder.finish_batch()?)
+            Some(reading.decoding.decoder.finish_batch()?)
         } else {
             None
         };
@@ -378,7 +402,7 @@ impl Scan {
 
     /// The stream ended: it counts only with the trailer, and with a commit.
     async fn end(&self, reading: Reading) -> Result<(), ConnectorError> {
-        if !reading.reader.is_finished() {
+        if !reading.decoding.reader.is_finished() {
             return Err(ConnectorError::ConnectionLost {
                 catalog: self.parts.settings.catalog.clone(),
                 object: self.query.object.clone(),
@@ -441,12 +465,14 @@ impl Scan {
     }
 }
 
-/// Rows, their decoder, and the COMMIT that follows them.
-type Started = (
-    Pin<Box<CopyOutStream>>,
-    BatchDecoder,
-    Option<BoxFuture<'static, Result<(), tokio_postgres::Error>>>,
-);
+/// A COPY that the server has accepted.
+struct Started {
+    rows: Option<CopyRows>,
+    answer: Pin<Box<CopyOutStream>>,
+    decoder: BatchDecoder,
+    /// The COMMIT that follows a transaction of its own.
+    commit: Option<BoxFuture<'static, Result<(), tokio_postgres::Error>>>,
+}
 
 impl Begun {
     fn lease(&mut self) -> Result<&mut Lease, ConnectorError> {
@@ -479,9 +505,28 @@ enum Interruption {
     Decode(DecodeError),
 }
 
+impl From<Malformed> for Interruption {
+    fn from(error: Malformed) -> Self {
+        Self::Decode(error.into())
+    }
+}
+
+impl Decoding {
+    fn feed(&mut self, part: &[u8]) -> Result<(), Interruption> {
+        self.received += part.len() as u64;
+        self.reader
+            .feed(part, &mut self.decoder)
+            .map_err(Interruption::Decode)
+    }
+
+    fn is_full(&self) -> bool {
+        self.decoder.rows() >= self.batch_rows || self.decoder.bytes() >= BATCH_BYTES
+    }
+}
+
 impl Reading {
-    /// Decodes rows until a batch is full or the stream ends. The loop stays inside one poll: a message is one
-    /// row, and waking up for each would cost more than decoding it.
+    /// Decodes rows until a batch is full or the stream ends. The loop stays inside one poll: waking up for each
+    /// message would cost more than decoding it.
     fn fill(&mut self) -> impl Future<Output = Result<Filled, Interruption>> + '_ {
         std::future::poll_fn(move |context| self.poll_fill(context))
     }
@@ -490,20 +535,25 @@ impl Reading {
         if self.cancelled.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(Interruption::Cancelled));
         }
-        loop {
-            let chunk = match self.rows.as_mut().poll_next(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(Ok(Filled::End)),
-                Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Err(Interruption::Server(error)));
-                }
-                Poll::Ready(Some(Ok(chunk))) => chunk,
-            };
-            self.received += chunk.len() as u64;
-            if let Err(error) = self.reader.feed(&chunk, &mut self.decoder) {
-                return Poll::Ready(Err(Interruption::Decode(error)));
+        while let Some(rows) = &mut self.rows {
+            if !ready!(rows.poll_more(context)) {
+                self.rows = None;
+                break;
             }
-            if self.decoder.rows() >= self.batch_rows || self.decoder.bytes() >= BATCH_BYTES {
+            while let Some(part) = rows.next_part()? {
+                self.decoding.feed(part)?;
+                if self.decoding.is_full() {
+                    return Poll::Ready(Ok(Filled::Batch));
+                }
+            }
+        }
+        loop {
+            let part = match ready!(self.answer.as_mut().poll_next(context)) {
+                None => return Poll::Ready(Ok(Filled::End)),
+                Some(part) => part.map_err(Interruption::Server)?,
+            };
+            self.decoding.feed(&part)?;
+            if self.decoding.is_full() {
                 return Poll::Ready(Ok(Filled::Batch));
             }
         }

@@ -17,6 +17,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::aside::{Aside, CopyRows, Divided, DividedTls};
 use crate::cancel::cancel;
 use crate::failure::{Stage, not_connected, translate};
 use crate::options::SslMode;
@@ -75,6 +76,8 @@ pub(crate) struct DescribedColumn {
 pub(crate) struct Session {
     pub(crate) client: Arc<Client>,
     driver: AbortHandle,
+    /// Where rows of a COPY go; `None` if the driver made the connection and hands them over itself.
+    aside: Option<Aside>,
     tls: MakeRustlsConnect,
     runtime: Handle,
     /// `server_version_num`, e.g. `150018`; 0 when the server's version text is unknown.
@@ -188,6 +191,7 @@ impl Session {
         Ok(Self {
             client: Arc::new(established.client),
             driver: established.driver,
+            aside: established.aside,
             tls,
             runtime: Handle::current(),
             server_version: established.server_version,
@@ -292,6 +296,11 @@ impl Session {
         Ok(last_row.unwrap_or_default())
     }
 
+    /// The rows of the COPY that is sent next, unless the driver hands them over.
+    pub(crate) fn expect_rows(&self) -> Option<CopyRows> {
+        self.aside.as_ref().map(Aside::expect_rows)
+    }
+
     /// Asks a connection that has been idle for a while whether it still works.
     pub(crate) async fn seems_alive(&self) -> bool {
         if self.idle_since.elapsed() < FRESH {
@@ -381,13 +390,19 @@ impl From<ConnectorError> for ConnectFailure {
 struct Established {
     client: Client,
     driver: AbortHandle,
+    aside: Option<Aside>,
     server_version: u32,
     server_encoding: String,
     settings_confirmed: bool,
 }
 
 impl Established {
-    fn new<S, T>(client: Client, mut connection: Connection<S, T>, catalog: &str) -> Self
+    fn new<S, T>(
+        client: Client,
+        mut connection: Connection<S, T>,
+        aside: Option<Aside>,
+        catalog: &str,
+    ) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -426,6 +441,7 @@ impl Established {
         Self {
             client,
             driver,
+            aside,
             server_version,
             server_encoding,
             settings_confirmed,
@@ -454,6 +470,9 @@ async fn connect_with_fallback(
     }
 }
 
+/// What TLS, if any, stands on.
+type Socket = Divided<LargeReads<TcpStream>>;
+
 async fn connect(
     config: &tokio_postgres::Config,
     address: Option<&ServerAddress>,
@@ -462,18 +481,19 @@ async fn connect(
 ) -> Result<Established, ConnectFailure> {
     let Some(address) = address else {
         let (client, connection) = config.connect(tls.clone()).await?;
-        return Ok(Established::new(client, connection, catalog));
+        return Ok(Established::new(client, connection, None, catalog));
     };
     let stream = address.connect().await?;
-    let handshake = <MakeRustlsConnect as MakeTlsConnect<LargeReads<TcpStream>>>::make_tls_connect(
+    let handshake = <MakeRustlsConnect as MakeTlsConnect<Socket>>::make_tls_connect(
         &mut tls.clone(),
         &address.name,
     )
     .map_err(io::Error::other)?;
-    let (client, connection) = config
-        .connect_raw(LargeReads::new(stream), handshake)
-        .await?;
-    Ok(Established::new(client, connection, catalog))
+    let aside = Aside::new();
+    let stream = Divided::new(LargeReads::new(stream), aside.clone());
+    let handshake = DividedTls::new(handshake, aside.clone());
+    let (client, connection) = config.connect_raw(stream, handshake).await?;
+    Ok(Established::new(client, connection, Some(aside), catalog))
 }
 
 fn is_tls_failure(error: &tokio_postgres::Error) -> bool {

@@ -1,5 +1,6 @@
 //! A server's address, and a connection to it that is read in large pieces. Must never know messages.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, Sleep};
 use tokio_postgres::config::Host;
 
 /// Bytes asked of the operating system at a time. The driver alone would ask for 8 KB, and the system call with its
@@ -74,12 +76,14 @@ impl ServerAddress {
     }
 }
 
-/// A stream that asks for [`PIECE`] bytes at a time, however little its reader wants.
+/// A stream that asks for [`PIECE`] bytes at a time, however little its reader wants, and that lets a fast answer
+/// gather before it reads on.
 pub(crate) struct LargeReads<S> {
     stream: S,
     piece: Box<[u8]>,
     /// The part of the piece that the reader has not had.
     unread: std::ops::Range<usize>,
+    pace: Pace,
 }
 
 impl<S> LargeReads<S> {
@@ -88,6 +92,7 @@ impl<S> LargeReads<S> {
             stream,
             piece: vec![0; PIECE].into_boxed_slice(),
             unread: 0..0,
+            pace: Pace::new(),
         }
     }
 }
@@ -100,9 +105,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for LargeReads<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.unread.is_empty() {
+            ready!(this.pace.poll_ready(context));
+            if wanted.remaining() >= PIECE {
+                let before = wanted.remaining();
+                ready!(Pin::new(&mut this.stream).poll_read(context, wanted))?;
+                this.pace.received(before - wanted.remaining(), before);
+                return Poll::Ready(Ok(()));
+            }
             let mut piece = ReadBuf::new(&mut this.piece);
             ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece))?;
-            this.unread = 0..piece.filled().len();
+            let received = piece.filled().len();
+            this.pace.received(received, PIECE);
+            this.unread = 0..received;
         }
         let count = this.unread.len().min(wanted.remaining());
         let end = this.unread.start + count;
@@ -112,12 +126,82 @@ impl<S: AsyncRead + Unpin> AsyncRead for LargeReads<S> {
     }
 }
 
+/// When to read again. A server writes 8 KB at a time; a reader that waits for its next bytes is woken for each of
+/// them, and on the server's own machine, or over a fast network, that costs both more than the bytes do. So the
+/// reader of a long and fast answer pauses after it has emptied the socket: the operating system gathers meanwhile.
+struct Pace {
+    /// Bytes since something was asked.
+    answered: usize,
+    /// Bytes since the socket was empty the last time, and when that was.
+    gathered: usize,
+    emptied: Instant,
+    pause: Option<Pin<Box<Sleep>>>,
+    pausing: bool,
+}
+
+/// Answers up to this size are read without a pause.
+const SHORT_ANSWER: usize = 512 * 1024;
+/// The pause: the shortest that the timer knows. Receive buffers hold what comes meanwhile (Linux lets them grow to
+/// twice what is read at a time, up to 6 MB).
+const PAUSE: Duration = Duration::from_millis(1);
+/// Slower answers are read without a pause: there are few wake-ups to save.
+const FAST_BYTES_PER_MILLISECOND: usize = 32 * 1024;
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            answered: 0,
+            gathered: 0,
+            emptied: Instant::now(),
+            pause: None,
+            pausing: false,
+        }
+    }
+
+    /// Something was asked.
+    fn sent(&mut self) {
+        self.answered = 0;
+        self.pausing = false;
+    }
+
+    /// So many of the bytes asked for came; if not all, the socket is empty.
+    fn received(&mut self, bytes: usize, asked: usize) {
+        self.answered = self.answered.saturating_add(bytes);
+        self.gathered += bytes;
+        if bytes == asked || self.answered < SHORT_ANSWER {
+            return;
+        }
+        let now = Instant::now();
+        let milliseconds = (now - self.emptied).as_secs_f64() * 1000.0;
+        let is_fast = self.gathered as f64 > milliseconds * FAST_BYTES_PER_MILLISECOND as f64;
+        self.gathered = 0;
+        self.emptied = now;
+        if !is_fast {
+            return;
+        }
+        self.pausing = true;
+        match &mut self.pause {
+            Some(pause) => pause.as_mut().reset(now + PAUSE),
+            none => *none = Some(Box::pin(tokio::time::sleep_until(now + PAUSE))),
+        }
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let (true, Some(pause)) = (self.pausing, &mut self.pause) {
+            ready!(pause.as_mut().poll(context));
+            self.pausing = false;
+        }
+        Poll::Ready(())
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for LargeReads<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.pace.sent();
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

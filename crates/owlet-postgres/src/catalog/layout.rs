@@ -24,14 +24,12 @@ impl Layout {
         self.heaps.iter().sum()
     }
 
-    /// First pages of `parts` ranges of about equal work; the first is 0. A range covers the same page numbers of
-    /// every heap, so boundaries are placed where the pages up to there, over all heaps, reach each share.
-    pub(crate) fn boundaries(&self, parts: u64) -> Vec<u64> {
-        let total = self.pages();
+    /// First pages of ranges, the first of them 0, such that so many pages lie before each. A range covers the same
+    /// page numbers of every heap, so boundaries are placed where the pages up to there, over all heaps, are reached.
+    pub(crate) fn boundaries(&self, pages_before: &[u64]) -> Vec<u64> {
         let mut boundaries = vec![0];
-        for part in 1..parts {
-            let share = (u128::from(total) * u128::from(part)).div_ceil(u128::from(parts)) as u64;
-            let boundary = self.page_reaching(share);
+        for pages in pages_before {
+            let boundary = self.page_reaching(*pages);
             if boundaries.last().is_some_and(|last| boundary > *last) {
                 boundaries.push(boundary);
             }
@@ -133,34 +131,33 @@ ORDER BY tree.depth";
 mod tests {
     use super::*;
 
-    fn boundaries(heaps: &[u64], parts: u64) -> Vec<u64> {
+    fn boundaries(heaps: &[u64], pages_before: &[u64]) -> Vec<u64> {
         Layout {
             heaps: heaps.to_vec(),
             is_partitioned: false,
             obstacle: None,
         }
-        .boundaries(parts)
+        .boundaries(pages_before)
     }
 
     #[test]
-    fn one_heap_is_cut_evenly() {
-        assert_eq!(boundaries(&[1000], 2), [0, 500]);
-        assert_eq!(boundaries(&[1000], 3), [0, 334, 667]);
-        assert_eq!(boundaries(&[1000], 1), [0]);
+    fn one_heap_is_cut_where_asked() {
+        assert_eq!(boundaries(&[1000], &[0, 500]), [0, 500]);
+        assert_eq!(boundaries(&[1000], &[0]), [0]);
     }
 
     #[test]
     fn many_heaps_are_cut_by_their_common_pages() {
-        assert_eq!(boundaries(&[100, 100], 2), [0, 50]);
+        assert_eq!(boundaries(&[100, 100], &[100]), [0, 50]);
         // 100 + 100 pages below page 100, and 200 more of the larger one above.
-        assert_eq!(boundaries(&[100, 300], 2), [0, 100]);
-        assert_eq!(boundaries(&[10, 1000], 2), [0, 495]);
+        assert_eq!(boundaries(&[100, 300], &[200]), [0, 100]);
+        assert_eq!(boundaries(&[10, 1000], &[505]), [0, 495]);
     }
 
     #[test]
     fn few_pages() {
-        assert_eq!(boundaries(&[1], 4), [0, 1]);
-        assert_eq!(boundaries(&[], 4), [0]);
-        assert_eq!(boundaries(&[2], 4), [0, 1, 2]);
+        assert_eq!(boundaries(&[1], &[1, 1, 1]), [0, 1]);
+        assert_eq!(boundaries(&[], &[0, 0]), [0]);
+        assert_eq!(boundaries(&[2], &[1, 1, 2]), [0, 1, 2]);
     }
 }
