@@ -3,9 +3,9 @@
 
 mod arithmetic;
 mod casts;
+mod common_types;
 mod comparisons;
 mod correlation;
-mod dates;
 mod decimals;
 mod dialect;
 mod errors;

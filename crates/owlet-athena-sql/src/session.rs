@@ -10,7 +10,7 @@ use crate::arithmetic::CheckedConstants;
 use crate::comparisons::MomentComparisons;
 use crate::expressions::AthenaExpressions;
 use crate::types::AthenaTypePlanner;
-use crate::{casts, correlation, dates, functions, set_operations, subqueries, unnest};
+use crate::{casts, common_types, correlation, functions, set_operations, subqueries, unnest};
 
 /// Nested expressions deeper than this are refused by the parser.
 pub(crate) const RECURSION_LIMIT: usize = 200;
@@ -58,7 +58,7 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         .analyzer()
         .get_or_insert_default()
         .rules
-        .insert(0, dates::rule());
+        .insert(0, common_types::rule());
     let rules = &mut builder.optimizer().get_or_insert_default().rules;
     rules.insert(0, Arc::new(CheckedConstants));
     // Once constants are folded, and before casts that occur twice are computed apart.

@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(ranges_for_all(2047, 2), [0]);
         assert_eq!(ranges_for_all(2048, 2), [0, 1024]);
         let before = ranges_for_all(100_000, 2);
-        assert_eq!(before[..4], [0, 25_000, 43_750, 57_813]);
+        assert_eq!(before[..4], [0, 25_000, 43_750, 57_812]);
         assert_eq!(before.len(), 13);
     }
 

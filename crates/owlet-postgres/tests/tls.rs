@@ -122,6 +122,16 @@ async fn modes_mean_what_they_mean_to_libpq() {
     .await;
     assert!(matches!(missing, Err(ConnectorError::Configuration { .. })));
 
+    let socket = PostgresConnector::new(
+        "pg",
+        PostgresOptions::new(format!(
+            "postgres://owlet:owlet@/postgres?host={}&port={}",
+            folder.display(),
+            cluster.port
+        )),
+    )
+    .expect("a Unix socket");
+    all_rows_come(&cluster, &[&connector, &socket]).await;
     cancel_over_tls(&cluster, ca()).await;
 
     // A server whose certificate is its own authority.
@@ -162,6 +172,36 @@ async fn modes_mean_what_they_mean_to_libpq() {
         matches!(&refused, ConnectorError::Unreachable { hint, .. } if hint.contains("enable ssl")),
         "{refused}"
     );
+}
+
+/// Rows of some megabytes, through ciphertext or by the driver alone (it makes connections to Unix sockets).
+async fn all_rows_come(cluster: &Cluster, connectors: &[&PostgresConnector]) {
+    let watcher = connect_watcher(cluster).await;
+    watcher
+        .batch_execute(
+            "CREATE TABLE many AS SELECT i AS id, CASE WHEN i % 10 > 0 THEN repeat(md5(i::text), i % 20) END AS filler \
+             FROM generate_series(1, 60000) AS i",
+        )
+        .await
+        .expect("table");
+    let expected: Vec<(String, Option<String>)> = watcher
+        .query("SELECT id::text, filler FROM many ORDER BY many.id", &[])
+        .await
+        .expect("rows")
+        .iter()
+        .map(|row| (row.get(0), row.get(1)))
+        .collect();
+    for connector in connectors {
+        let batches = support::read_table(connector, "many").await.expect("rows");
+        let ids = support::column_text(&batches, 0);
+        let mut rows: Vec<(String, Option<String>)> = ids
+            .into_iter()
+            .map(|id| id.expect("never NULL"))
+            .zip(support::column_text(&batches, 1))
+            .collect();
+        rows.sort_by_key(|(id, _)| id.parse::<u32>().expect("a number"));
+        assert!(rows == expected, "{} rows", rows.len());
+    }
 }
 
 /// The cancel request travels encrypted too: this server takes nothing else.

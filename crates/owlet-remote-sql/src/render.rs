@@ -41,7 +41,10 @@ pub(crate) fn check_operator(flavor: &dyn Flavor, relation: &Relation) -> Result
             Select::new(format!("input AS {alias}"), items)
         })
         .collect();
-    renderer.operator(relation, inputs).map(|_| ())
+    renderer.operator(relation, inputs)?;
+    // The description of an input leaves things out (a scale that is not bounded, a form of storage) that may make the
+    // whole inexact.
+    render(flavor, relation).map(|_| ())
 }
 
 /// Checks an expression over columns of which only the description is known.

@@ -110,11 +110,12 @@ impl Select {
         Self::new(format!("({sql}) AS {alias}"), items)
     }
 
-    /// Adds guards that are not there yet. They are true or fail the query, so they fit any row-wise select.
+    /// Adds guards that are not there yet. They are true or fail the query, so they fit any row-wise select. They come
+    /// first: behind a condition they would not see the rows for which a value that does not fit made it false.
     pub fn add_guards(&mut self, guards: impl IntoIterator<Item = String>) {
         for guard in guards {
             if !self.conditions.contains(&guard) {
-                self.conditions.push(guard);
+                self.conditions.insert(0, guard);
             }
         }
     }

@@ -1,6 +1,11 @@
-//! Analyzer rule, before types are made equal: a date beside a timestamp becomes a timestamp of that one's unit.
-//! DataFusion would take nanoseconds, which end in 2262 and began in 1677: `coalesce(valid_to, now())` has no room for
-//! `DATE '9999-12-31'` then. It must never know sources.
+//! Analyzer rule, before types are made equal: what values of different types become where they meet in a comparison,
+//! a CASE, a set operation or a function. It must never know sources.
+//!
+//! * A date beside a timestamp becomes a timestamp of that one's unit. DataFusion would take nanoseconds, which end in
+//!   2262 and began in 1677: `coalesce(valid_to, now())` has no room for `DATE '9999-12-31'` then.
+//! * A decimal beside a double becomes a double, as in Athena. DataFusion would make both a decimal of 15 digits after
+//!   the point, for which `1e-20` is 0 and `1e15` too large.
+//! * Times of day take the finest of their units; DataFusion finds none for `time(6)` beside `time(3)`.
 
 use std::sync::Arc;
 
@@ -34,23 +39,23 @@ const ALIKE: [&str; 14] = [
     "nvl",
 ];
 
-/// Rewrites the dates.
+/// Gives values that meet one type.
 #[derive(Debug)]
-pub(crate) struct DatesBesideTimestamps;
+pub(crate) struct CommonTypes;
 
-impl AnalyzerRule for DatesBesideTimestamps {
+impl AnalyzerRule for CommonTypes {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         Ok(plan.transform_up_with_subqueries(rewrite_plan)?.data)
     }
 
     fn name(&self) -> &str {
-        "athena_dates"
+        "athena_common_types"
     }
 }
 
 /// The rule, for the session's builder.
 pub(crate) fn rule() -> Arc<dyn AnalyzerRule + Send + Sync> {
-    Arc::new(DatesBesideTimestamps)
+    Arc::new(CommonTypes)
 }
 
 fn rewrite_plan(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -137,7 +142,7 @@ fn in_subquery(mut set: InSubquery, schema: &DFSchema) -> Result<Transformed<Exp
         return Ok(Transformed::no(Expr::InSubquery(set)));
     };
     *set.expr = as_type(std::mem::take(set.expr.as_mut()), &own, &target);
-    if with_moment(&member, &target) != member {
+    if with_target(&member, &target) != member {
         let (qualifier, field) = members.schema().qualified_field(0);
         let (qualifier, name) = (qualifier.cloned(), field.name().clone());
         let column = Expr::Column(Column::new(qualifier.clone(), name.clone()));
@@ -193,7 +198,7 @@ fn rewrite_union(union: Union) -> Result<Transformed<LogicalPlan>> {
                 let column = Expr::Column(Column::from((qualifier, field)));
                 match target {
                     Some(target)
-                        if with_moment(field.data_type(), target) != *field.data_type() =>
+                        if with_target(field.data_type(), target) != *field.data_type() =>
                     {
                         as_type(column, field.data_type(), target)
                             .alias_qualified(qualifier.cloned(), field.name())
@@ -211,7 +216,7 @@ fn rewrite_union(union: Union) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Union(union)))
 }
 
-/// Makes the dates among the operands timestamps, if there are timestamps.
+/// Gives the operands their common type, if they need another than DataFusion finds.
 fn equalize(operands: Vec<&mut Expr>, schema: &DFSchema) -> Result<bool> {
     let types: Vec<DataType> = operands
         .iter()
@@ -227,32 +232,67 @@ fn equalize(operands: Vec<&mut Expr>, schema: &DFSchema) -> Result<bool> {
     Ok(true)
 }
 
-/// The timestamp that dates among these types become; `None` without a date or without a timestamp.
+/// The type that some of these become; `None` where DataFusion's own rules will do.
 fn common(types: &[DataType]) -> Option<DataType> {
-    let moments: Vec<&DataType> = types.iter().filter_map(moment).collect();
-    if !moments.iter().any(|moment| is_date(moment)) {
-        return None;
-    }
-    let unit = |moment: &DataType| match moment {
-        DataType::Timestamp(TimeUnit::Second, _) => Some(0),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => Some(1),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => Some(2),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => Some(3),
-        _ => None,
-    };
-    moments
-        .into_iter()
-        .filter(|moment| unit(moment).is_some())
-        .max_by_key(|moment| unit(moment))
-        .cloned()
+    let values: Vec<&DataType> = types.iter().map(value_type).collect();
+    timestamp_beside_dates(&values)
+        .or_else(|| float_beside_decimals(&values))
+        .or_else(|| finest_time(&values))
 }
 
-/// The date or timestamp that a value, or a list's element, is.
-fn moment(data_type: &DataType) -> Option<&DataType> {
+fn timestamp_beside_dates(types: &[&DataType]) -> Option<DataType> {
+    let unit = |data_type: &DataType| match data_type {
+        DataType::Timestamp(unit, _) => Some(fineness(*unit)),
+        _ => None,
+    };
+    if !types.iter().any(|data_type| is_date(data_type)) {
+        return None;
+    }
+    types
+        .iter()
+        .filter(|data_type| unit(data_type).is_some())
+        .max_by_key(|data_type| unit(data_type))
+        .map(|data_type| (*data_type).clone())
+}
+
+fn float_beside_decimals(types: &[&DataType]) -> Option<DataType> {
+    if !types.iter().any(|data_type| data_type.is_decimal()) {
+        return None;
+    }
+    [DataType::Float64, DataType::Float32]
+        .into_iter()
+        .find(|float| types.contains(&float))
+}
+
+fn finest_time(types: &[&DataType]) -> Option<DataType> {
+    let unit = |data_type: &DataType| match data_type {
+        DataType::Time32(unit) | DataType::Time64(unit) => Some(fineness(*unit)),
+        _ => None,
+    };
+    let finest = types
+        .iter()
+        .filter(|data_type| unit(data_type).is_some())
+        .max_by_key(|data_type| unit(data_type))?;
+    let is_mixed = types
+        .iter()
+        .any(|data_type| unit(data_type).is_some() && data_type != finest);
+    is_mixed.then(|| (*finest).clone())
+}
+
+fn fineness(unit: TimeUnit) -> u8 {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 1,
+        TimeUnit::Microsecond => 2,
+        TimeUnit::Nanosecond => 3,
+    }
+}
+
+/// The type itself, or that of a list's elements.
+fn value_type(data_type: &DataType) -> &DataType {
     match data_type {
-        DataType::List(element) => moment(element.data_type()),
-        DataType::Timestamp(..) => Some(data_type),
-        other => is_date(other).then_some(other),
+        DataType::List(element) => value_type(element.data_type()),
+        other => other,
     }
 }
 
@@ -260,21 +300,26 @@ fn is_date(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Date64)
 }
 
-/// The type with a timestamp in place of a date.
-fn with_moment(own: &DataType, target: &DataType) -> DataType {
-    match own {
-        DataType::List(element) => {
-            let data_type = with_moment(element.data_type(), target);
-            let element = element.as_ref().clone().with_data_type(data_type);
-            DataType::List(Arc::new(element))
-        }
-        date if is_date(date) => target.clone(),
-        other => other.clone(),
+/// The type with the target in place of what becomes it.
+fn with_target(own: &DataType, target: &DataType) -> DataType {
+    if let DataType::List(element) = own {
+        let data_type = with_target(element.data_type(), target);
+        let element = element.as_ref().clone().with_data_type(data_type);
+        return DataType::List(Arc::new(element));
     }
+    let becomes_it = match target {
+        DataType::Timestamp(..) => is_date(own),
+        DataType::Float32 | DataType::Float64 => own.is_decimal(),
+        DataType::Time32(_) | DataType::Time64(_) => {
+            matches!(own, DataType::Time32(_) | DataType::Time64(_))
+        }
+        _ => false,
+    };
+    if becomes_it { target } else { own }.clone()
 }
 
 fn as_type(operand: Expr, own: &DataType, target: &DataType) -> Expr {
-    let wanted = with_moment(own, target);
+    let wanted = with_target(own, target);
     if wanted == *own {
         return operand;
     }
