@@ -9,6 +9,7 @@ use crate::parameters::ParameterUse;
 mod aggregates;
 pub(crate) mod build;
 mod expressions;
+mod fields;
 pub(crate) mod files;
 pub(crate) mod likes;
 mod limits;
@@ -26,6 +27,7 @@ pub(crate) fn apply(statement: &mut Statement) -> Result<ParameterUse, SqlError>
     passthrough::apply(statement)?;
     literals::apply(statement)?;
     limits::apply(statement)?;
+    fields::apply(statement)?;
     // Names come from the select list as written, so before expressions change.
     select_names::apply(statement)?;
     membership::apply(statement)?;
