@@ -35,6 +35,9 @@ impl ExprPlanner for AthenaExpressions {
         let RawBinaryExpr { op, left, right } = expr;
         let is_difference = matches!(op, BinaryOperator::Minus);
         let is_scaling = matches!(op, BinaryOperator::Multiply | BinaryOperator::Divide);
+        if is_difference || matches!(op, BinaryOperator::Plus) {
+            refuse_hours_of_dates(&left, &right, schema)?;
+        }
         if !is_difference && !is_scaling {
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
         }
@@ -148,6 +151,27 @@ impl ExprPlanner for AthenaExpressions {
         }
         Ok(PlannerResult::Planned(expr))
     }
+}
+
+/// A date has no room for less than a day; Arrow would drop it without a word.
+fn refuse_hours_of_dates(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<()> {
+    const NANOSECONDS_OF_A_DAY: i64 = 86_400_000_000_000;
+    let has_hours = |operand: &Expr| match operand {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
+            interval.nanoseconds % NANOSECONDS_OF_A_DAY != 0
+        }
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(interval)), _) => {
+            interval.milliseconds != 0
+        }
+        _ => false,
+    };
+    let is_date = |operand: &Expr| matches!(operand.get_type(schema), Ok(DataType::Date32));
+    if (is_date(left) && has_hours(right)) || (has_hours(left) && is_date(right)) {
+        return plan_err!(
+            "hours, minutes and seconds cannot be added to a date: write CAST(… AS timestamp)"
+        );
+    }
+    Ok(())
 }
 
 fn is_decimal_division(left: &DataType, right: &DataType) -> bool {

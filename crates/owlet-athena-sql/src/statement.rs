@@ -245,15 +245,26 @@ pub(crate) fn syntax_error(error: ParserError, parser: &Parser<'_>) -> SqlError 
         .replace("found: EOF", "found the end of the statement");
     // Some messages have no place; the parser then stands at or behind the culprit.
     let next = parser.peek_token();
-    let near = if next.token == Token::EOF {
-        parser.get_current_token().span.start
-    } else {
+    let near = if next.token != Token::EOF {
         next.span.start
+    } else if message.ends_with("the end of the statement") {
+        end_of_text(parser)
+    } else {
+        parser.get_current_token().span.start
     };
     SqlError::syntax(
         location.unwrap_or(near),
         message.replace("found: ", "found "),
     )
+}
+
+/// Behind the last word. Tokens of the text's end have no place of their own.
+fn end_of_text(parser: &Parser<'_>) -> Location {
+    (0..=parser.index())
+        .rev()
+        .map(|index| parser.token_at(index))
+        .find(|token| !matches!(token.token, Token::EOF | Token::Whitespace(_)))
+        .map_or(Location { line: 1, column: 1 }, |token| token.span.end)
 }
 
 fn table_spellings(statement: &Statement, spellings: &Spellings) -> HashMap<String, Vec<String>> {

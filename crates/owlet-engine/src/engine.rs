@@ -29,7 +29,7 @@ use crate::query::{PlannedQuery, Pushdown, QueryOptions, Work};
 use crate::rows::TextRows;
 use crate::scan::QueryRun;
 use crate::scan::node::{RemoteScan, RemoteScanPlanner};
-use crate::{duplicate_names, session, top_groups, unique_names, yielding};
+use crate::{duplicate_names, float_keys, session, top_groups, unique_names, yielding};
 
 /// The catalog that names without one belong to when several are configured and one has this name.
 const ATHENA_DEFAULT_CATALOG: &str = "awsdatacatalog";
@@ -341,6 +341,10 @@ impl Engine {
             && let Some(renamed) = unique_names::apply(&checked)
         {
             checked = renamed;
+        }
+        if float_keys::join_tables(&checked).map_err(failed)? {
+            let optimizer = &mut state.config_mut().options_mut().optimizer;
+            optimizer.enable_join_dynamic_filter_pushdown = false;
         }
         let mut physical = physical_plan(&checked, &state, &work)
             .await

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 mod file_work;
+mod float_keys;
 mod information_schema;
 mod passthrough;
 pub mod pushdown;

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array};
-use arrow::datatypes::{DataType, Decimal128Type, Field, Float32Type, Float64Type, Int64Type};
+use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, PrimitiveArray};
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Decimal128Type, Decimal256Type,
+    DecimalType, Field, Float32Type, Float64Type, Int64Type,
+};
 use datafusion_common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion_expr::ScalarUDF;
 
-use super::scalar::Kind::{Any, Bigint, Double, List, Text};
+use super::scalar::Kind::{Any, Bigint, Double, List, Number, Text};
 use super::scalar::Overload::Exact;
 use super::scalar::{Call, CallTypes, function, returns};
 use super::type_names::sql_name;
@@ -27,146 +30,221 @@ fn rounding() -> Vec<ScalarUDF> {
     vec![
         function(
             &["ceil", "ceiling"],
-            &[Exact(&[Any])],
+            &[Exact(&[Number])],
             |call| whole(call, Carry::Possible),
-            |call| to_whole(call, f64::ceil, |value, unit| -(-value).div_euclid(unit)),
+            |call| to_whole(call, Rounding::Up),
         ),
         function(
             &["floor"],
-            &[Exact(&[Any])],
+            &[Exact(&[Number])],
             |call| whole(call, Carry::Possible),
-            |call| to_whole(call, f64::floor, |value, unit| value.div_euclid(unit)),
+            |call| to_whole(call, Rounding::Down),
         ),
         function(
             &["truncate"],
-            &[Exact(&[Any]), Exact(&[Any, Bigint])],
+            &[Exact(&[Number]), Exact(&[Number, Bigint])],
             truncate_type,
             |call| match call.arrays.len() {
-                1 => to_whole(call, f64::trunc, |value, unit| value / unit),
-                _ => to_digits(call, f64::trunc, |value, unit| value / unit),
+                1 => to_whole(call, Rounding::TowardsZero),
+                _ => to_digits(call, Rounding::TowardsZero),
             },
         ),
         function(
             &["round"],
-            &[Exact(&[Any]), Exact(&[Any, Bigint])],
+            &[Exact(&[Number]), Exact(&[Number, Bigint])],
             round_type,
             |call| match call.arrays.len() {
-                1 => to_whole(call, f64::round, half_up),
-                _ => to_digits(call, f64::round, half_up),
+                1 => to_whole(call, Rounding::HalfAwayFromZero),
+                _ => to_digits(call, Rounding::HalfAwayFromZero),
             },
         ),
-        function(&["sign"], &[Exact(&[Any])], numeric_first, sign),
+        function(&["sign"], &[Exact(&[Number])], sign_type, sign),
     ]
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rounding {
+    Up,
+    Down,
+    TowardsZero,
+    HalfAwayFromZero,
+}
+
+impl Rounding {
+    fn float(self, number: f64) -> f64 {
+        match self {
+            Self::Up => number.ceil(),
+            Self::Down => number.floor(),
+            Self::TowardsZero => number.trunc(),
+            Self::HalfAwayFromZero => number.round(),
+        }
+    }
+
+    /// How many units a number has; a unit is a power of ten.
+    fn units<N: ArrowNativeTypeOp>(self, value: N, unit: N) -> Result<N> {
+        let (quotient, rest) = (value.div_checked(unit)?, value.mod_checked(unit)?);
+        let is_negative = rest.is_lt(N::ZERO);
+        let distance = if is_negative {
+            rest.neg_checked()?
+        } else {
+            rest
+        };
+        let moves = !rest.is_zero()
+            && match self {
+                Self::Up => !is_negative,
+                Self::Down => is_negative,
+                Self::TowardsZero => false,
+                // Twice the rest may not fit.
+                Self::HalfAwayFromZero => distance.is_ge(unit.sub_checked(distance)?),
+            };
+        Ok(match (moves, is_negative) {
+            (false, _) => quotient,
+            (true, false) => quotient.add_checked(N::ONE)?,
+            (true, true) => quotient.sub_checked(N::ONE)?,
+        })
+    }
+
+    /// An unscaled number with its last digits made zero. Not for rounding up or down: a number far below the unit
+    /// becomes zero.
+    fn to_multiple<N: ArrowNativeTypeOp>(self, value: N, digits: i64, most: u8) -> Result<N> {
+        if digits <= 0 {
+            return Ok(value);
+        }
+        match u32::try_from(digits) {
+            Ok(digits) if digits <= u32::from(most) => {
+                let unit = power_of_ten(digits)?;
+                Ok(self.units(value, unit)?.mul_checked(unit)?)
+            }
+            _ => Ok(N::ZERO),
+        }
+    }
+}
+
+fn power_of_ten<N: ArrowNativeTypeOp>(exponent: u32) -> Result<N> {
+    Ok(N::usize_as(10).pow_checked(exponent)?)
+}
+
 /// Whether rounding can add a digit.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Carry {
     Possible,
     Impossible,
 }
 
-fn numeric_first(call: &CallTypes<'_>) -> Result<Field> {
-    match &call.types[0] {
-        data_type if data_type.is_numeric() || data_type.is_null() => {
-            Ok(Field::new("", data_type.clone(), true))
-        }
-        other => plan_err!("{} takes a number, not {}", call.name, sql_name(other)),
-    }
-}
-
 /// The type of a number without its fraction.
 fn whole(call: &CallTypes<'_>, carry: Carry) -> Result<Field> {
-    match &call.types[0] {
+    let digits = |precision: u8, scale: i8, most: u8| {
+        let carry = i16::from(carry == Carry::Possible && scale > 0);
+        let digits = i16::from(precision) - i16::from(scale) + carry;
+        u8::try_from(digits.clamp(1, i16::from(most))).unwrap_or(most)
+    };
+    let data_type = match &call.types[0] {
         DataType::Decimal128(precision, scale) => {
-            let fraction = u8::try_from(*scale).unwrap_or(0);
-            let carry = u8::from(carry == Carry::Possible && fraction > 0);
-            let precision = (precision.saturating_sub(fraction) + carry).clamp(1, 38);
-            Ok(Field::new("", DataType::Decimal128(precision, 0), true))
+            DataType::Decimal128(digits(*precision, *scale, DECIMAL128_MAX_PRECISION), 0)
         }
-        _ => numeric_first(call),
-    }
+        DataType::Decimal256(precision, scale) => {
+            DataType::Decimal256(digits(*precision, *scale, DECIMAL256_MAX_PRECISION), 0)
+        }
+        other => other.clone(),
+    };
+    Ok(Field::new("", data_type, true))
 }
 
 fn truncate_type(call: &CallTypes<'_>) -> Result<Field> {
     if call.types.len() == 2 {
-        numeric_first(call)
+        returns::first(call)
     } else {
         whole(call, Carry::Impossible)
     }
 }
 
 fn round_type(call: &CallTypes<'_>) -> Result<Field> {
-    match (&call.types[0], call.types.len()) {
-        (DataType::Decimal128(precision, scale), 2) => Ok(Field::new(
-            "",
-            DataType::Decimal128((precision + 1).min(38), *scale),
-            true,
-        )),
-        _ => whole(call, Carry::Possible),
+    let data_type = match (&call.types[0], call.types.len()) {
+        (DataType::Decimal128(precision, scale), 2) => {
+            DataType::Decimal128((precision + 1).min(DECIMAL128_MAX_PRECISION), *scale)
+        }
+        (DataType::Decimal256(precision, scale), 2) => {
+            DataType::Decimal256((precision + 1).min(DECIMAL256_MAX_PRECISION), *scale)
+        }
+        _ => return whole(call, Carry::Possible),
+    };
+    Ok(Field::new("", data_type, true))
+}
+
+/// A sign has one digit, whatever the number has: DECIMAL(2,2) cannot hold 1.
+fn sign_type(call: &CallTypes<'_>) -> Result<Field> {
+    match &call.types[0] {
+        data_type if data_type.is_decimal() => Ok(Field::new("", DataType::Decimal128(1, 0), true)),
+        _ => returns::first(call),
     }
 }
 
-fn half_up(value: i128, unit: i128) -> i128 {
-    let half = unit / 2;
-    if value < 0 {
-        (value - half) / unit
-    } else {
-        (value + half) / unit
-    }
-}
-
-fn to_whole(
-    call: &Call<'_>,
-    float: fn(f64) -> f64,
-    integer: fn(i128, i128) -> i128,
-) -> Result<ArrayRef> {
+fn to_whole(call: &Call<'_>, rounding: Rounding) -> Result<ArrayRef> {
     let array = &call.arrays[0];
     match array.data_type() {
         DataType::Float64 => Ok(Arc::new(
             array
                 .as_primitive::<Float64Type>()
-                .unary::<_, Float64Type>(float),
+                .unary::<_, Float64Type>(|number| rounding.float(number)),
         )),
         DataType::Float32 => {
             let numbers = array.as_primitive::<Float32Type>();
             Ok(Arc::new(numbers.unary::<_, Float32Type>(|number| {
-                float(f64::from(number)) as f32
+                rounding.float(f64::from(number)) as f32
             })))
         }
-        DataType::Decimal128(_, scale) if *scale > 0 => {
-            let unit = power_of_ten(i64::from(*scale))?;
-            let whole = array
-                .as_primitive::<Decimal128Type>()
-                .unary::<_, Decimal128Type>(|value| integer(value, unit));
-            decimals(whole, call.return_type)
+        DataType::Decimal128(_, scale) => {
+            decimal_to_whole::<Decimal128Type>(call, *scale, rounding)
         }
-        _ => Ok(cast(array, call.return_type)?),
+        DataType::Decimal256(_, scale) => {
+            decimal_to_whole::<Decimal256Type>(call, *scale, rounding)
+        }
+        data_type if data_type.is_integer() || data_type.is_null() => Ok(Arc::clone(array)),
+        other => not_a_number(call, other),
     }
 }
 
-fn decimals(values: Decimal128Array, data_type: &DataType) -> Result<ArrayRef> {
-    match data_type {
-        DataType::Decimal128(precision, scale) => Ok(Arc::new(
-            values.with_precision_and_scale(*precision, *scale)?,
-        )),
-        other => exec_err!("expected a decimal, not {other}"),
+fn decimal_to_whole<D: DecimalType>(
+    call: &Call<'_>,
+    scale: i8,
+    rounding: Rounding,
+) -> Result<ArrayRef> {
+    match u32::try_from(scale) {
+        Ok(digits) if digits > 0 => {
+            let (numbers, unit) = (call.arrays[0].as_primitive::<D>(), power_of_ten(digits)?);
+            let values = call.values(|row| rounding.units(numbers.value(row), unit).map(Some))?;
+            decimals::<D>(call, values)
+        }
+        // Already whole.
+        _ => Ok(cast(&call.arrays[0], call.return_type)?),
     }
 }
 
-fn power_of_ten(exponent: i64) -> Result<i128> {
-    u32::try_from(exponent)
-        .ok()
-        .and_then(|exponent| 10_i128.checked_pow(exponent))
-        .ok_or_else(|| exec_datafusion_err!("10 to the power of {exponent} is out of range"))
+fn not_a_number<T>(call: &Call<'_>, data_type: &DataType) -> Result<T> {
+    exec_err!("{} takes a number, not {}", call.name, sql_name(data_type))
+}
+
+/// Unscaled numbers as decimals of the result's type; one with too many digits is an error.
+fn decimals<D: DecimalType>(call: &Call<'_>, values: Vec<Option<D::Native>>) -> Result<ArrayRef> {
+    let (DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale)) =
+        call.return_type
+    else {
+        return exec_err!("expected a decimal, not {}", call.return_type);
+    };
+    let decimals = values
+        .into_iter()
+        .collect::<PrimitiveArray<D>>()
+        .with_precision_and_scale(*precision, *scale)?;
+    decimals
+        .validate_decimal_precision(*precision)
+        .map_err(|_| {
+            exec_datafusion_err!("{} overflow: {}", sql_name(call.return_type), call.name)
+        })?;
+    Ok(Arc::new(decimals))
 }
 
 /// Rounds to a number of digits after the point, or before it when negative.
-fn to_digits(
-    call: &Call<'_>,
-    float: fn(f64) -> f64,
-    integer: fn(i128, i128) -> i128,
-) -> Result<ArrayRef> {
+fn to_digits(call: &Call<'_>, rounding: Rounding) -> Result<ArrayRef> {
     let (array, digits) = (&call.arrays[0], call.bigints(1)?);
     match array.data_type() {
         DataType::Float64 | DataType::Float32 => {
@@ -177,7 +255,7 @@ fn to_digits(
                 let factor = 10_f64.powi(i32::try_from(digits).unwrap_or(0));
                 let scaled = number * factor;
                 Ok(Some(if scaled.is_finite() && factor > 0.0 {
-                    float(scaled) / factor
+                    rounding.float(scaled) / factor
                 } else {
                     number
                 }))
@@ -185,52 +263,44 @@ fn to_digits(
             Ok(cast(&rounded, call.return_type)?)
         }
         DataType::Decimal128(_, scale) => {
-            let numbers = array.as_primitive::<Decimal128Type>();
-            let values = call.values(|row| {
-                rounded(
-                    numbers.value(row),
-                    i64::from(*scale),
-                    digits.value(row),
-                    integer,
-                )
-            })?;
-            decimals(Decimal128Array::from(values), call.return_type)
+            decimal_to_digits::<Decimal128Type>(call, *scale, rounding)
         }
-        _ => {
+        DataType::Decimal256(_, scale) => {
+            decimal_to_digits::<Decimal256Type>(call, *scale, rounding)
+        }
+        DataType::Null => Ok(Arc::clone(array)),
+        data_type if data_type.is_integer() => {
             let numbers = cast(array, &DataType::Int64)?;
             let numbers = numbers.as_primitive::<Int64Type>();
             let rounded = call.bigint(|row| {
-                let rounded = rounded(
+                let (number, dropped) = (
                     i128::from(numbers.value(row)),
-                    0,
-                    digits.value(row),
-                    integer,
-                )?;
-                rounded
-                    .map(i64::try_from)
-                    .transpose()
+                    digits.value(row).saturating_neg(),
+                );
+                let rounded = rounding.to_multiple(number, dropped, DECIMAL128_MAX_PRECISION)?;
+                i64::try_from(rounded)
+                    .map(Some)
                     .map_err(|_| exec_datafusion_err!("bigint overflow: {}", call.name))
             })?;
             Ok(cast(&rounded, call.return_type)?)
         }
+        other => not_a_number(call, other),
     }
 }
 
-fn rounded(
-    value: i128,
-    scale: i64,
-    digits: i64,
-    integer: fn(i128, i128) -> i128,
-) -> Result<Option<i128>> {
-    let dropped = scale.saturating_sub(digits);
-    if dropped <= 0 {
-        return Ok(Some(value));
-    }
-    if dropped > 38 {
-        return Ok(Some(0));
-    }
-    let unit = power_of_ten(dropped)?;
-    Ok(integer(value, unit).checked_mul(unit))
+fn decimal_to_digits<D: DecimalType>(
+    call: &Call<'_>,
+    scale: i8,
+    rounding: Rounding,
+) -> Result<ArrayRef> {
+    let (numbers, digits) = (call.arrays[0].as_primitive::<D>(), call.bigints(1)?);
+    let values = call.values(|row| {
+        let dropped = i64::from(scale).saturating_sub(digits.value(row));
+        rounding
+            .to_multiple(numbers.value(row), dropped, D::MAX_PRECISION)
+            .map(Some)
+    })?;
+    decimals::<D>(call, values)
 }
 
 fn sign(call: &Call<'_>) -> Result<ArrayRef> {
@@ -249,13 +319,14 @@ fn sign(call: &Call<'_>) -> Result<ArrayRef> {
         }
         DataType::Decimal128(..) => {
             let numbers = array.as_primitive::<Decimal128Type>();
-            Arc::new(Int64Array::from_iter(
-                numbers
-                    .iter()
-                    .map(|n| n.map(|n| i64::try_from(n.signum()).unwrap_or(0))),
-            ))
+            call.bigint(|row| Ok(Some(numbers.value(row).signum() as i64)))?
         }
-        _ => {
+        DataType::Decimal256(..) => {
+            let numbers = array.as_primitive::<Decimal256Type>();
+            call.bigint(|row| Ok(Some(numbers.value(row).signum().as_i128() as i64)))?
+        }
+        DataType::Null => Arc::clone(array),
+        data_type if data_type.is_integer() => {
             let numbers = cast(array, &DataType::Int64)?;
             Arc::new(
                 numbers
@@ -263,6 +334,7 @@ fn sign(call: &Call<'_>) -> Result<ArrayRef> {
                     .unary::<_, Int64Type>(i64::signum),
             )
         }
+        other => return not_a_number(call, other),
     };
     Ok(cast(&signs, call.return_type)?)
 }
@@ -296,6 +368,11 @@ fn floats() -> Vec<ScalarUDF> {
                 call.double(|row| Ok(Some(bases.value(row).powf(exponents.value(row)))))
             },
         ),
+        // Of a negative number it is NaN, not an error.
+        function(&["sqrt"], &[Exact(&[Double])], returns::double, |call| {
+            let numbers = call.doubles(0)?;
+            call.double(|row| Ok(Some(numbers.value(row).sqrt())))
+        }),
         float_test!("is_nan", f64::is_nan),
         float_test!("is_finite", f64::is_finite),
         float_test!("is_infinite", f64::is_infinite),

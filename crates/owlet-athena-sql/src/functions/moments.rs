@@ -143,8 +143,13 @@ impl Moments {
 
     /// What a clock in the column's zone shows (the value itself if it has no zone).
     pub(super) fn local(&self, row: usize) -> Result<NaiveDateTime> {
+        self.local_in(row, self.zone)
+    }
+
+    /// What a clock in a zone shows; without one, in UTC.
+    pub(super) fn local_in(&self, row: usize, zone: Option<Tz>) -> Result<NaiveDateTime> {
         let utc = self.utc(row)?;
-        Ok(match self.zone {
+        Ok(match zone {
             None => utc,
             Some(zone) => zone.from_utc_datetime(&utc).naive_local(),
         })
@@ -171,6 +176,22 @@ impl Moments {
                     .ok_or_else(out_of_range)?;
                 Ok(nanoseconds / (1_000_000_000 / per_second(unit)))
             }
+        }
+    }
+
+    /// [`raw_from_local`](Self::raw_from_local) of a local time that was made from this row's: of two moments with
+    /// the same local time it is the one with the row's own distance from UTC.
+    pub(super) fn raw_moved(&self, row: usize, local: NaiveDateTime) -> Result<i64> {
+        let (Kind::Timestamp(unit), Some(zone)) = (self.kind, self.zone) else {
+            return self.raw_from_local(local);
+        };
+        let own_offset = zone.offset_from_utc_datetime(&self.utc(row)?).fix();
+        let utc = local
+            .checked_sub_offset(own_offset)
+            .ok_or_else(out_of_range)?;
+        match zone.from_utc_datetime(&utc).naive_local() == local {
+            true => raw_timestamp(utc, unit),
+            false => self.raw_from_local(local),
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Bigint,
     /// Any number: Float64.
     Double,
+    /// Any number as it is; small decimals become Decimal128, half floats Float32.
+    Number,
     /// VARBINARY: Binary.
     Binary,
     /// DATE.
@@ -60,6 +62,13 @@ impl Kind {
             (Self::Double, data_type) if data_type.is_numeric() || data_type.is_null() => {
                 Some(T::Float64)
             }
+            (Self::Number, T::Decimal32(precision, scale) | T::Decimal64(precision, scale)) => {
+                Some(T::Decimal128(*precision, *scale))
+            }
+            (Self::Number, T::Float16) => Some(T::Float32),
+            (Self::Number, data_type) if data_type.is_numeric() || data_type.is_null() => {
+                Some(data_type.clone())
+            }
             (
                 Self::Binary,
                 T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) | T::Null,
@@ -92,6 +101,7 @@ impl Kind {
             Self::Text => "VARCHAR",
             Self::Bigint => "BIGINT",
             Self::Double => "DOUBLE",
+            Self::Number => "number",
             Self::Binary => "VARBINARY",
             Self::Date => "DATE",
             Self::Timestamp => "TIMESTAMP",

@@ -15,6 +15,8 @@ use super::type_names::sql_name;
 use crate::functions::conversion::cast;
 use crate::types;
 
+const NANOSECONDS_PER_DAY: i64 = 86_400_000_000_000;
+
 /// Athena's own limit.
 const LONGEST: usize = 10_000;
 
@@ -96,6 +98,11 @@ fn moments(call: &Call<'_>) -> Result<ArrayRef> {
         let step = steps.map_or(IntervalMonthDayNano::new(0, direction, 0), |steps| {
             steps.value(row)
         });
+        if starts.is_date() && step.nanoseconds % NANOSECONDS_PER_DAY != 0 {
+            return exec_err!(
+                "sequence: a step from DATE to DATE is whole days, months or years; cast start and stop to TIMESTAMP"
+            );
+        }
         let second = stepped(start, step, 1)?;
         check_direction(second.cmp(&start) as i64, stop.cmp(&start) as i64)?;
         let mut values = Vec::new();

@@ -1,18 +1,22 @@
-//! `sum` and `avg` over BIGINT and DECIMAL, exact: totals are kept in 128 bits, and a result that does not fit its
-//! type is an error, never a wrapped number. Other types go to DataFusion's own functions.
+//! `sum` and `avg` over BIGINT and DECIMAL, exact: totals are kept in 128 bits (256 for decimals of more than 38
+//! digits), and a result that does not fit its type is an error, never a wrapped number. Other types go to
+//! DataFusion's own functions.
 //! It must never know other aggregates.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
+use std::hash::Hash;
 use std::mem::size_of;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, ListArray, PrimitiveArray,
+    Array, ArrayRef, ArrowNativeTypeOp, AsArray, BooleanArray, Int64Array, ListArray,
+    PrimitiveArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Int64Type,
+    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType,
+    Decimal128Type, Decimal256Type, DecimalType, Field, FieldRef, Int64Type, i256,
 };
 use datafusion::functions_aggregate::average::Avg;
 use datafusion::functions_aggregate::sum::Sum;
@@ -57,8 +61,11 @@ fn result_type(goal: Goal, input: &DataType) -> Option<DataType> {
         (Goal::Sum, DataType::Decimal128(_, scale)) => {
             Some(DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale))
         }
+        (Goal::Sum, DataType::Decimal256(_, scale)) => {
+            Some(DataType::Decimal256(DECIMAL256_MAX_PRECISION, *scale))
+        }
         // Athena keeps the input's digits.
-        (Goal::Average, DataType::Decimal128(..)) => Some(input.clone()),
+        (Goal::Average, DataType::Decimal128(..) | DataType::Decimal256(..)) => Some(input.clone()),
         _ => None,
     }
 }
@@ -116,9 +123,13 @@ impl<F: AggregateUDFImpl + PartialEq + Eq + std::hash::Hash> AggregateUDFImpl fo
                 true,
             ))
         };
+        let total_type = match arguments.input_fields.first() {
+            Some(input) if is_wide(input.data_type()) => Decimal256Type::TOTAL,
+            _ => Decimal128Type::TOTAL,
+        };
         Ok(match arguments.is_distinct {
-            true => vec![field("values", crate::types::list_type(TOTAL_TYPE))],
-            false => vec![field("total", TOTAL_TYPE), field("count", DataType::Int64)],
+            true => vec![field("values", crate::types::list_type(total_type))],
+            false => vec![field("total", total_type), field("count", DataType::Int64)],
         })
     }
 
@@ -127,15 +138,9 @@ impl<F: AggregateUDFImpl + PartialEq + Eq + std::hash::Hash> AggregateUDFImpl fo
             return self.builtin.accumulator(arguments);
         }
         let finish = self.finish(&arguments);
-        Ok(match arguments.is_distinct {
-            true => Box::new(DistinctTotal {
-                values: HashSet::new(),
-                finish,
-            }),
-            false => Box::new(RunningTotal {
-                total: Total::default(),
-                finish,
-            }),
+        Ok(match is_wide(&finish.data_type) {
+            true => finish.accumulator::<Decimal256Type>(arguments.is_distinct),
+            false => finish.accumulator::<Decimal128Type>(arguments.is_distinct),
         })
     }
 
@@ -163,11 +168,11 @@ impl<F: AggregateUDFImpl + PartialEq + Eq + std::hash::Hash> AggregateUDFImpl fo
         if !self.is_total(arguments.expr_fields) {
             return self.builtin.create_groups_accumulator(arguments);
         }
-        Ok(Box::new(GroupTotals {
-            sums: Vec::new(),
-            counts: Vec::new(),
-            finish: self.finish(&arguments),
-        }))
+        let finish = self.finish(&arguments);
+        Ok(match is_wide(&finish.data_type) {
+            true => Box::new(GroupTotals::<Decimal256Type>::new(finish)),
+            false => Box::new(GroupTotals::<Decimal128Type>::new(finish)),
+        })
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
@@ -179,12 +184,55 @@ impl<F: AggregateUDFImpl + PartialEq + Eq + std::hash::Hash> AggregateUDFImpl fo
     }
 }
 
-/// The type of partial totals. Their scale does not matter: only their integers count.
-const TOTAL_TYPE: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
+fn is_wide(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal256(..))
+}
+
+/// The numbers totals are kept in.
+trait TotalType: DecimalType<Native: Hash + Eq> + Debug {
+    /// The type of partial totals. Their scale does not matter: only their integers count.
+    const TOTAL: DataType;
+
+    fn from_bigint(value: i64) -> Self::Native;
+    fn to_bigint(value: Self::Native) -> Option<i64>;
+    fn scalar(value: Option<Self::Native>, precision: u8, scale: i8) -> ScalarValue;
+}
+
+impl TotalType for Decimal128Type {
+    const TOTAL: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
+
+    fn from_bigint(value: i64) -> i128 {
+        i128::from(value)
+    }
+
+    fn to_bigint(value: i128) -> Option<i64> {
+        i64::try_from(value).ok()
+    }
+
+    fn scalar(value: Option<i128>, precision: u8, scale: i8) -> ScalarValue {
+        ScalarValue::Decimal128(value, precision, scale)
+    }
+}
+
+impl TotalType for Decimal256Type {
+    const TOTAL: DataType = DataType::Decimal256(DECIMAL256_MAX_PRECISION, 0);
+
+    fn from_bigint(value: i64) -> i256 {
+        i256::from_i128(i128::from(value))
+    }
+
+    fn to_bigint(value: i256) -> Option<i64> {
+        value.to_i128().and_then(|value| i64::try_from(value).ok())
+    }
+
+    fn scalar(value: Option<i256>, precision: u8, scale: i8) -> ScalarValue {
+        ScalarValue::Decimal256(value, precision, scale)
+    }
+}
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Total {
-    sum: i128,
+struct Total<N> {
+    sum: N,
     count: i64,
 }
 
@@ -203,34 +251,42 @@ fn overflow(data_type: &DataType) -> datafusion_common::DataFusionError {
 }
 
 impl Finish {
-    fn add(&self, sum: i128, value: i128) -> Result<i128> {
-        sum.checked_add(value)
-            .ok_or_else(|| overflow(&self.data_type))
+    fn accumulator<D: TotalType>(self, is_distinct: bool) -> Box<dyn Accumulator> {
+        match is_distinct {
+            true => Box::new(DistinctTotal::<D> {
+                values: HashSet::new(),
+                finish: self,
+            }),
+            false => Box::new(RunningTotal::<D> {
+                total: Total::default(),
+                finish: self,
+            }),
+        }
+    }
+
+    fn add<N: ArrowNativeTypeOp>(&self, sum: N, value: N) -> Result<N> {
+        sum.add_checked(value)
+            .map_err(|_| overflow(&self.data_type))
+    }
+
+    fn subtract<N: ArrowNativeTypeOp>(&self, sum: N, value: N) -> Result<N> {
+        sum.sub_checked(value)
+            .map_err(|_| overflow(&self.data_type))
     }
 
     /// The result, unscaled; `None` over no values.
-    fn result(&self, total: Total) -> Result<Option<i128>> {
+    fn result<D: TotalType>(&self, total: Total<D::Native>) -> Result<Option<D::Native>> {
         if total.count == 0 {
             return Ok(None);
         }
-        let count = i128::from(total.count);
         let result = match self.goal {
             Goal::Sum => total.sum,
-            // Half away from zero.
-            Goal::Average => {
-                let (quotient, rest) = (total.sum / count, total.sum % count);
-                quotient
-                    + if rest.abs() * 2 >= count {
-                        total.sum.signum()
-                    } else {
-                        0
-                    }
-            }
+            Goal::Average => average::<D>(total),
         };
         let fits = match &self.data_type {
-            DataType::Int64 => i64::try_from(result).is_ok(),
-            DataType::Decimal128(precision, _) => {
-                result.unsigned_abs() < 10_u128.pow(u32::from(*precision))
+            DataType::Int64 => D::to_bigint(result).is_some(),
+            DataType::Decimal128(precision, _) | DataType::Decimal256(precision, _) => {
+                D::is_valid_decimal_precision(result, *precision)
             }
             _ => false,
         };
@@ -241,80 +297,111 @@ impl Finish {
         }
     }
 
-    fn scalar(&self, total: Total) -> Result<ScalarValue> {
-        let result = self.result(total)?;
+    fn scalar<D: TotalType>(&self, total: Total<D::Native>) -> Result<ScalarValue> {
+        let result = self.result::<D>(total)?;
         match &self.data_type {
-            DataType::Int64 => Ok(ScalarValue::Int64(
-                result.and_then(|result| i64::try_from(result).ok()),
-            )),
-            DataType::Decimal128(precision, scale) => {
-                Ok(ScalarValue::Decimal128(result, *precision, *scale))
+            DataType::Int64 => Ok(ScalarValue::Int64(result.and_then(D::to_bigint))),
+            DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+                Ok(D::scalar(result, *precision, *scale))
             }
             other => internal_err!("a total cannot be a {other}"),
         }
     }
 
-    fn array(&self, totals: impl Iterator<Item = Total>) -> Result<ArrayRef> {
-        let results: Vec<Option<i128>> = totals
-            .map(|total| self.result(total))
+    fn array<D: TotalType>(
+        &self,
+        totals: impl Iterator<Item = Total<D::Native>>,
+    ) -> Result<ArrayRef> {
+        let results: Vec<Option<D::Native>> = totals
+            .map(|total| self.result::<D>(total))
             .collect::<Result<_>>()?;
         match &self.data_type {
             DataType::Int64 => {
                 let results = results
                     .into_iter()
-                    .map(|result| result.and_then(|result| i64::try_from(result).ok()));
+                    .map(|result| result.and_then(D::to_bigint));
                 Ok(Arc::new(Int64Array::from_iter(results)))
             }
-            DataType::Decimal128(precision, scale) => Ok(Arc::new(
-                Decimal128Array::from(results).with_precision_and_scale(*precision, *scale)?,
-            )),
+            DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+                let results: PrimitiveArray<D> = results.into_iter().collect();
+                Ok(Arc::new(
+                    results.with_precision_and_scale(*precision, *scale)?,
+                ))
+            }
             other => internal_err!("a total cannot be a {other}"),
         }
     }
 }
 
-/// Calls `each` with the position and the value of every non-NULL number.
-fn for_each(array: &ArrayRef, mut each: impl FnMut(usize, i128) -> Result<()>) -> Result<()> {
-    macro_rules! visit {
-        ($type:ty) => {{
-            let numbers: &PrimitiveArray<$type> = array.as_primitive::<$type>();
-            match numbers.null_count() {
-                0 => numbers
-                    .values()
-                    .iter()
-                    .enumerate()
-                    .try_for_each(|(row, value)| each(row, i128::from(*value))),
-                _ => numbers
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(row, value)| value.map(|value| (row, value)))
-                    .try_for_each(|(row, value)| each(row, i128::from(value))),
-            }
-        }};
+/// Half away from zero.
+fn average<D: TotalType>(total: Total<D::Native>) -> D::Native {
+    let (zero, one) = (D::Native::ZERO, D::Native::ONE);
+    let count = D::from_bigint(total.count);
+    let (quotient, rest) = (total.sum.div_wrapping(count), total.sum.mod_wrapping(count));
+    let is_negative = total.sum.is_lt(zero);
+    let distance = if is_negative {
+        rest.neg_wrapping()
+    } else {
+        rest
+    };
+    if distance.add_wrapping(distance).is_lt(count) {
+        return quotient;
     }
-    match array.data_type() {
-        DataType::Int64 => visit!(Int64Type),
-        DataType::Decimal128(..) => visit!(Decimal128Type),
-        other => exec_err!("sum and avg are not totalled over {other}"),
+    if is_negative {
+        quotient.sub_wrapping(one)
+    } else {
+        quotient.add_wrapping(one)
     }
 }
 
-fn total_array(totals: impl Iterator<Item = i128>) -> Result<ArrayRef> {
-    let totals = Decimal128Array::from_iter_values(totals);
+/// Calls `each` with the position and the value of every non-NULL number.
+fn for_each<D: TotalType>(
+    array: &ArrayRef,
+    mut each: impl FnMut(usize, D::Native) -> Result<()>,
+) -> Result<()> {
+    if let Some(numbers) = array.as_primitive_opt::<Int64Type>() {
+        return visit(numbers, |row, value| each(row, D::from_bigint(value)));
+    }
+    match array.as_primitive_opt::<D>() {
+        Some(numbers) => visit(numbers, each),
+        None => exec_err!("sum and avg are not totalled over {}", array.data_type()),
+    }
+}
+
+fn visit<T: ArrowPrimitiveType>(
+    numbers: &PrimitiveArray<T>,
+    mut each: impl FnMut(usize, T::Native) -> Result<()>,
+) -> Result<()> {
+    match numbers.null_count() {
+        0 => numbers
+            .values()
+            .iter()
+            .enumerate()
+            .try_for_each(|(row, value)| each(row, *value)),
+        _ => numbers
+            .iter()
+            .enumerate()
+            .filter_map(|(row, value)| value.map(|value| (row, value)))
+            .try_for_each(|(row, value)| each(row, value)),
+    }
+}
+
+fn total_array<D: TotalType>(totals: impl Iterator<Item = D::Native>) -> Result<ArrayRef> {
+    let totals = PrimitiveArray::<D>::from_iter_values(totals);
     Ok(Arc::new(
-        totals.with_precision_and_scale(DECIMAL128_MAX_PRECISION, 0)?,
+        totals.with_precision_and_scale(D::MAX_PRECISION, 0)?,
     ))
 }
 
 #[derive(Debug)]
-struct RunningTotal {
-    total: Total,
+struct RunningTotal<D: TotalType> {
+    total: Total<D::Native>,
     finish: Finish,
 }
 
-impl Accumulator for RunningTotal {
+impl<D: TotalType> Accumulator for RunningTotal<D> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        for_each(&values[0], |_, value| {
+        for_each::<D>(&values[0], |_, value| {
             self.total.sum = self.finish.add(self.total.sum, value)?;
             self.total.count += 1;
             Ok(())
@@ -322,8 +409,8 @@ impl Accumulator for RunningTotal {
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        for_each(&values[0], |_, value| {
-            self.total.sum = self.finish.add(self.total.sum, -value)?;
+        for_each::<D>(&values[0], |_, value| {
+            self.total.sum = self.finish.subtract(self.total.sum, value)?;
             self.total.count -= 1;
             Ok(())
         })
@@ -334,16 +421,16 @@ impl Accumulator for RunningTotal {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.finish.scalar(self.total)
+        self.finish.scalar::<D>(self.total)
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let sum = ScalarValue::Decimal128(Some(self.total.sum), DECIMAL128_MAX_PRECISION, 0);
+        let sum = D::scalar(Some(self.total.sum), D::MAX_PRECISION, 0);
         Ok(vec![sum, ScalarValue::Int64(Some(self.total.count))])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        for_each(&states[0], |_, sum| {
+        for_each::<D>(&states[0], |_, sum| {
             self.total.sum = self.finish.add(self.total.sum, sum)?;
             Ok(())
         })?;
@@ -361,14 +448,14 @@ impl Accumulator for RunningTotal {
 }
 
 #[derive(Debug)]
-struct DistinctTotal {
-    values: HashSet<i128>,
+struct DistinctTotal<D: TotalType> {
+    values: HashSet<D::Native>,
     finish: Finish,
 }
 
-impl Accumulator for DistinctTotal {
+impl<D: TotalType> Accumulator for DistinctTotal<D> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        for_each(&values[0], |_, value| {
+        for_each::<D>(&values[0], |_, value| {
             self.values.insert(value);
             Ok(())
         })
@@ -380,12 +467,12 @@ impl Accumulator for DistinctTotal {
             total.sum = self.finish.add(total.sum, *value)?;
             total.count += 1;
         }
-        self.finish.scalar(total)
+        self.finish.scalar::<D>(total)
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let values = total_array(self.values.iter().copied())?;
-        let field = Arc::new(Field::new_list_field(TOTAL_TYPE, true));
+        let values = total_array::<D>(self.values.iter().copied())?;
+        let field = Arc::new(Field::new_list_field(D::TOTAL, true));
         let offsets = OffsetBuffer::from_lengths([values.len()]);
         Ok(vec![ScalarValue::List(Arc::new(ListArray::try_new(
             field, offsets, values, None,
@@ -400,25 +487,33 @@ impl Accumulator for DistinctTotal {
     }
 
     fn size(&self) -> usize {
-        size_of::<Self>() + self.values.capacity() * size_of::<i128>()
+        size_of::<Self>() + self.values.capacity() * size_of::<D::Native>()
     }
 }
 
 /// Totals of all groups of a GROUP BY.
 #[derive(Debug)]
-struct GroupTotals {
-    sums: Vec<i128>,
+struct GroupTotals<D: TotalType> {
+    sums: Vec<D::Native>,
     counts: Vec<i64>,
     finish: Finish,
 }
 
-impl GroupTotals {
+impl<D: TotalType> GroupTotals<D> {
+    fn new(finish: Finish) -> Self {
+        Self {
+            sums: Vec::new(),
+            counts: Vec::new(),
+            finish,
+        }
+    }
+
     fn grow(&mut self, groups: usize) {
-        self.sums.resize(groups, 0);
+        self.sums.resize(groups, D::Native::ZERO);
         self.counts.resize(groups, 0);
     }
 
-    fn take(&mut self, emit_to: EmitTo) -> (Vec<i128>, Vec<i64>) {
+    fn take(&mut self, emit_to: EmitTo) -> (Vec<D::Native>, Vec<i64>) {
         (
             emit_to.take_needed(&mut self.sums),
             emit_to.take_needed(&mut self.counts),
@@ -430,7 +525,7 @@ fn kept(filter: Option<&BooleanArray>, row: usize) -> bool {
     filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
 }
 
-impl GroupsAccumulator for GroupTotals {
+impl<D: TotalType> GroupsAccumulator for GroupTotals<D> {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -439,7 +534,7 @@ impl GroupsAccumulator for GroupTotals {
         groups: usize,
     ) -> Result<()> {
         self.grow(groups);
-        for_each(&values[0], |row, value| {
+        for_each::<D>(&values[0], |row, value| {
             if kept(filter, row) {
                 let group = group_indices[row];
                 self.sums[group] = self.finish.add(self.sums[group], value)?;
@@ -451,7 +546,7 @@ impl GroupsAccumulator for GroupTotals {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let (sums, counts) = self.take(emit_to);
-        self.finish.array(
+        self.finish.array::<D>(
             sums.into_iter()
                 .zip(counts)
                 .map(|(sum, count)| Total { sum, count }),
@@ -461,7 +556,7 @@ impl GroupsAccumulator for GroupTotals {
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let (sums, counts) = self.take(emit_to);
         Ok(vec![
-            total_array(sums.into_iter())?,
+            total_array::<D>(sums.into_iter())?,
             Arc::new(Int64Array::from(counts)),
         ])
     }
@@ -473,7 +568,7 @@ impl GroupsAccumulator for GroupTotals {
         groups: usize,
     ) -> Result<()> {
         self.grow(groups);
-        for_each(&values[0], |row, sum| {
+        for_each::<D>(&values[0], |row, sum| {
             let group = group_indices[row];
             self.sums[group] = self.finish.add(self.sums[group], sum)?;
             Ok(())
@@ -493,8 +588,8 @@ impl GroupsAccumulator for GroupTotals {
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
         let rows = values[0].len();
-        let (mut sums, mut counts) = (vec![0_i128; rows], vec![0_i64; rows]);
-        for_each(&values[0], |row, value| {
+        let (mut sums, mut counts) = (vec![D::Native::ZERO; rows], vec![0_i64; rows]);
+        for_each::<D>(&values[0], |row, value| {
             if kept(filter, row) {
                 sums[row] = value;
                 counts[row] = 1;
@@ -502,14 +597,14 @@ impl GroupsAccumulator for GroupTotals {
             Ok(())
         })?;
         Ok(vec![
-            total_array(sums.into_iter())?,
+            total_array::<D>(sums.into_iter())?,
             Arc::new(Int64Array::from(counts)),
         ])
     }
 
     fn size(&self) -> usize {
         size_of::<Self>()
-            + self.sums.capacity() * size_of::<i128>()
+            + self.sums.capacity() * size_of::<D::Native>()
             + self.counts.capacity() * size_of::<i64>()
     }
 }

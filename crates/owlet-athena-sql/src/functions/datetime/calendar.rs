@@ -137,21 +137,32 @@ fn date_trunc(call: &Call<'_>) -> Result<ArrayRef> {
         if moments.is_time() && unit >= Unit::Day {
             check_unit(call, unit, &moments)?;
         }
-        let local = truncated(moments.local(row)?, unit)?;
-        moments.raw_from_local(local).map(Some)
+        if let Some(step) = unit.nanoseconds() {
+            return truncate_fixed(&moments, row, step).map(Some);
+        }
+        let local = first_day(moments.local(row)?.date(), unit)?.and_time(NaiveTime::MIN);
+        moments.raw_moved(row, local).map(Some)
     })?;
     moments::array_of(values, call.return_type)
 }
 
-fn truncated(local: NaiveDateTime, unit: Unit) -> Result<NaiveDateTime> {
-    if let Some(step) = unit.nanoseconds() {
-        let since_midnight = i64::from(local.num_seconds_from_midnight()) * 1_000_000_000
-            + i64::from(local.nanosecond());
-        return local
-            .checked_sub_signed(TimeDelta::nanoseconds(since_midnight % step))
-            .ok_or_else(out_of_range);
+/// Hours and smaller units count from local midnight, but what is too much is taken off the moment itself: the way to
+/// local time and back would merge the two hours that a clock shows when it is put back.
+fn truncate_fixed(moments: &Moments, row: usize, step: i64) -> Result<i64> {
+    if moments.is_date() {
+        return Ok(moments.raw(row));
     }
-    let date = local.date();
+    let local = moments.local(row)?;
+    let since_midnight = i64::from(local.num_seconds_from_midnight()) * 1_000_000_000
+        + i64::from(local.nanosecond());
+    let per_unit = 1_000_000_000 / moments::per_second(moments.unit());
+    moments
+        .raw(row)
+        .checked_sub(since_midnight % step / per_unit)
+        .ok_or_else(out_of_range)
+}
+
+fn first_day(date: NaiveDate, unit: Unit) -> Result<NaiveDate> {
     let first = match unit {
         Unit::Week => {
             date.checked_sub_days(Days::new(u64::from(date.weekday().num_days_from_monday())))
@@ -163,7 +174,7 @@ fn truncated(local: NaiveDateTime, unit: Unit) -> Result<NaiveDateTime> {
         Unit::Year => NaiveDate::from_ymd_opt(date.year(), 1, 1),
         _ => Some(date),
     };
-    Ok(first.ok_or_else(out_of_range)?.and_time(NaiveTime::MIN))
+    first.ok_or_else(out_of_range)
 }
 
 fn date_add(call: &Call<'_>) -> Result<ArrayRef> {
@@ -178,7 +189,7 @@ fn date_add(call: &Call<'_>) -> Result<ArrayRef> {
             return add_fixed(&moments, row, count, step).map(Some);
         }
         moments
-            .raw_from_local(added(moments.local(row)?, count, unit)?)
+            .raw_moved(row, added(moments.local(row)?, count, unit)?)
             .map(Some)
     })?;
     moments::array_of(values, call.return_type)
@@ -245,11 +256,17 @@ fn date_diff(call: &Call<'_>) -> Result<ArrayRef> {
                 .map(Some)
                 .map_err(|_| out_of_range());
         }
-        difference(from.local(row)?, to.local(row)?, unit).map(Some)
+        // Both are read in the zone of the first.
+        let (from, to) = (from.local(row)?, to.local_in(row, from.zone())?);
+        if to < from {
+            return difference(to, from, unit).map(|length| Some(-length));
+        }
+        difference(from, to, unit).map(Some)
     })
 }
 
-/// Whole units between two local times, negative if `to` comes first.
+/// Whole units from one local time to a later one. From the 31st to the last day of a shorter month is a whole month.
+/// The caller puts the two in order: taking months off the later one would count otherwise.
 fn difference(from: NaiveDateTime, to: NaiveDateTime, unit: Unit) -> Result<i64> {
     let day = TimeDelta::days(1).num_milliseconds();
     match unit {
@@ -259,11 +276,8 @@ fn difference(from: NaiveDateTime, to: NaiveDateTime, unit: Unit) -> Result<i64>
     }
     let month = |moment: NaiveDateTime| i64::from(moment.year()) * 12 + i64::from(moment.month0());
     let mut months = month(to) - month(from);
-    let reached = added(from, months, Unit::Month)?;
-    if months > 0 && reached > to {
+    if added(from, months, Unit::Month)? > to {
         months -= 1;
-    } else if months < 0 && reached < to {
-        months += 1;
     }
     Ok(match unit {
         Unit::Quarter => months / 3,

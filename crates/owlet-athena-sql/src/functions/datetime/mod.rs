@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use arrow::compute::{DatePart, date_part};
+use arrow::compute::DatePart;
 use arrow::datatypes::{DataType, Field, Int32Type, IntervalMonthDayNanoType, TimeUnit};
-use datafusion::functions::datetime::date_part as date_part_function;
 use datafusion_common::{Result, exec_err, plan_err};
 use datafusion_expr::{Expr, ScalarUDF, cast as cast_expression, lit};
 
 use super::moments::{self, Moments};
-use super::scalar::Kind::{Bigint, Date, Double, Interval, Temporal, Text, Timestamp};
-use super::scalar::Overload::Exact;
+use super::scalar::Kind::{Any, Bigint, Date, Double, Interval, Temporal, Text, Timestamp};
+use super::scalar::Overload::{Exact, Variadic};
 use super::scalar::{Call, CallTypes, function, function_with_plainer_form, returns};
 use crate::functions::conversion::cast;
 use crate::types::SESSION_ZONE;
 use crate::zones;
 
 mod calendar;
+mod date_part;
 mod iso8601;
 mod joda;
 mod mysql;
@@ -30,6 +30,8 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     functions.extend(iso8601::functions());
     functions.extend(conversions());
     functions.extend(formats());
+    functions.extend(refused());
+    functions.push(date_part::FUNCTION.as_ref().clone());
     functions
 }
 
@@ -60,7 +62,7 @@ fn plain_date_part(part: &str, arguments: &[Expr], data_type: &DataType) -> Opti
         DataType::Timestamp(_, Some(zone)) => zone.as_ref() == SESSION_ZONE,
         _ => false,
     };
-    let call = date_part_function().call(vec![lit(part), arguments.first()?.clone()]);
+    let call = date_part::FUNCTION.call(vec![lit(part), arguments.first()?.clone()]);
     is_plain.then(|| cast_expression(call, DataType::Int64))
 }
 
@@ -119,7 +121,7 @@ fn part(call: &Call<'_>, part: DatePart) -> Result<ArrayRef> {
                 )))
             });
         }
-        _ => date_part(array, part)?,
+        _ => date_part::of_array(array, part)?,
     };
     if part == DatePart::DayOfWeekMonday0 {
         let weekdays = numbers.as_primitive::<Int32Type>();
@@ -319,6 +321,27 @@ fn formats() -> Vec<ScalarUDF> {
             joda::parse,
         ),
     ]
+}
+
+/// Functions of DataFusion whose patterns are of a language that Athena does not have: they would read the patterns of
+/// Teradata's functions of the same names wrongly without a word.
+fn refused() -> Vec<ScalarUDF> {
+    const NAMES: [&[&str]; 3] = [&["to_char"], &["to_date"], &["to_timestamp"]];
+    let refused = |names| {
+        function(names, &[Variadic(&[Any])], not_of_athena, |call| {
+            exec_err!("{} is not a function of Athena", call.name)
+        })
+    };
+    NAMES.into_iter().map(refused).collect()
+}
+
+fn not_of_athena(call: &CallTypes<'_>) -> Result<Field> {
+    let instead = match call.name {
+        "to_char" => "date_format(x, '%Y-%m-%d')",
+        "to_date" => "CAST(date_parse(x, '%Y-%m-%d') AS date)",
+        _ => "date_parse(x, '%Y-%m-%d %H:%i:%s')",
+    };
+    plan_err!("{} is not a function of Athena; use {instead}", call.name)
 }
 
 fn timestamp_type(unit: TimeUnit, zone: &str) -> DataType {
