@@ -11,6 +11,7 @@ pub mod location;
 pub mod options;
 pub mod sql_type;
 
+mod avro_blocks;
 mod connector;
 mod csv;
 mod error;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::datatypes::DataType;
 use datafusion::scalar::ScalarValue;
 
-use crate::csv::convert::{ConvertError, convert};
+use crate::csv::convert::{ConvertError, TypeOrigin, convert};
 use crate::csv::guess::Guess;
 use crate::sql_type::display_type;
 
@@ -139,10 +139,13 @@ fn typed(
             display_type(data_type)
         )
     };
-    let array = convert(vec![value].into(), data_type).map_err(|error| match error {
-        ConvertError::Value { .. } => wrong(),
-        ConvertError::Type(error) => format!("{}: {error}", wrong()),
-    })?;
+    let array =
+        convert(vec![value].into(), data_type, TypeOrigin::Declared).map_err(
+            |error| match error {
+                ConvertError::Value { .. } => wrong(),
+                ConvertError::Type(error) => format!("{}: {error}", wrong()),
+            },
+        )?;
     ScalarValue::try_from_array(&array, 0).map_err(|error| format!("{}: {error}", wrong()))
 }
 

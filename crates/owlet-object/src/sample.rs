@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use futures::future::BoxFuture;
@@ -24,7 +25,7 @@ use crate::options::{DEFAULT_INFER_ROWS, TableOptions};
 use crate::place::Place;
 use crate::pull::PullFormat;
 use crate::read::{ByteStream, FileBytes};
-use crate::schema::{FileSchema, merge};
+use crate::schema::{FileSchema, merge, without_unsigned};
 use crate::source::{CsvColumn, StreamFormat};
 
 /// Files inspected at the same time.
@@ -104,7 +105,9 @@ struct Inspection<'a> {
 
 impl Inspection<'_> {
     async fn parquet(&self) -> Result<Contents> {
-        let options = self.session.default_table_options().parquet;
+        let mut options = self.session.default_table_options().parquet;
+        // Spark and Hive write years 1 and 9999 as INT96; in nanoseconds they would become other years.
+        options.global.coerce_int96 = Some("us".to_owned());
         let format = Arc::new(ParquetFormat::default().with_options(options));
         let inspected = self.table.files.iter().map(|file| {
             let format = Arc::clone(&format);
@@ -123,22 +126,33 @@ impl Inspection<'_> {
             .boxed()
         });
         let schemas = concurrently(inspected.collect()).await?;
-        let file_schema = merge(&schemas).map_err(|message| self.cannot_merge(message))?;
-        let counted = self.table.files.iter().map(|file| {
-            let format = Arc::clone(&format);
-            let file_schema = Arc::clone(&file_schema);
-            async move {
-                let statistics = format
-                    .infer_stats(self.session, &self.place.store, file_schema, &file.meta)
-                    .await
-                    .map_err(|error| inspect_error(self.catalog, &file.display, error))?;
-                Ok::<FileContents, ConnectorError>(FileContents {
-                    statistics: Some(Arc::new(statistics)),
-                    ..FileContents::default()
-                })
-            }
-            .boxed()
-        });
+        let file_schema = self.merged(&schemas)?;
+        let counted = self
+            .table
+            .files
+            .iter()
+            .zip(&schemas)
+            .map(|(file, (_, own))| {
+                let format = Arc::clone(&format);
+                let file_schema = Arc::clone(&file_schema);
+                async move {
+                    let mut statistics = format
+                        .infer_stats(
+                            self.session,
+                            &self.place.store,
+                            Arc::clone(&file_schema),
+                            &file.meta,
+                        )
+                        .await
+                        .map_err(|error| inspect_error(self.catalog, &file.display, error))?;
+                    forget_bounds_of_other_types(&mut statistics, &file_schema, own);
+                    Ok::<FileContents, ConnectorError>(FileContents {
+                        statistics: Some(Arc::new(statistics)),
+                        ..FileContents::default()
+                    })
+                }
+                .boxed()
+            });
         let files = concurrently(counted.collect()).await?;
         Ok(Contents {
             source_names: names(&file_schema),
@@ -170,7 +184,7 @@ impl Inspection<'_> {
             .boxed()
         });
         let schemas = concurrently(inspected.collect()).await?;
-        let file_schema = merge(&schemas).map_err(|message| self.cannot_merge(message))?;
+        let file_schema = self.merged(&schemas)?;
         let files = schemas
             .into_iter()
             .map(|(_, schema)| FileContents {
@@ -427,6 +441,15 @@ impl Inspection<'_> {
         Err(unreadable(self.catalog, &file.display, &message))
     }
 
+    /// One schema for the files, with types that SQL has.
+    fn merged(&self, own: &[FileSchema]) -> Result<SchemaRef> {
+        let readable: Vec<FileSchema> = own
+            .iter()
+            .map(|(file, schema)| (file.clone(), without_unsigned(schema)))
+            .collect();
+        merge(&readable).map_err(|message| self.cannot_merge(message))
+    }
+
     fn cannot_merge(&self, message: String) -> ConnectorError {
         let message = format!("the files do not make one table: {message}");
         unreadable(self.catalog, self.shown, &message)
@@ -437,6 +460,24 @@ impl Inspection<'_> {
             catalog: self.catalog.to_owned(),
             message,
             hint: hint.to_owned(),
+        }
+    }
+}
+
+/// Statistics are taken in the file's own types; where a column is read as another type, DataFusion has no bounds but
+/// says that they are exact.
+fn forget_bounds_of_other_types(statistics: &mut Statistics, file_schema: &Schema, own: &Schema) {
+    for (field, column) in file_schema
+        .fields()
+        .iter()
+        .zip(&mut statistics.column_statistics)
+    {
+        let is_other = own
+            .column_with_name(field.name())
+            .is_some_and(|(_, own)| own.data_type() != field.data_type());
+        if is_other {
+            column.min_value = Precision::Absent;
+            column.max_value = Precision::Absent;
         }
     }
 }

@@ -8,6 +8,35 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 /// A file's name (for messages) and what it holds.
 pub type FileSchema = (String, SchemaRef);
 
+/// The schema with types that SQL has in place of unsigned ones. Arithmetic and sums over these would overflow at zero
+/// and beyond 64 bits.
+pub fn without_unsigned(schema: &Schema) -> SchemaRef {
+    Arc::new(Schema::new(fields_without_unsigned(schema.fields())))
+}
+
+fn fields_without_unsigned(fields: &Fields) -> Fields {
+    fields
+        .iter()
+        .map(|field| field_without_unsigned(field))
+        .collect()
+}
+
+fn field_without_unsigned(field: &Field) -> Field {
+    let data_type = match field.data_type() {
+        DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 => DataType::Int64,
+        DataType::UInt64 => DataType::Decimal128(20, 0),
+        DataType::List(element) => DataType::List(Arc::new(field_without_unsigned(element))),
+        DataType::LargeList(element) => {
+            DataType::LargeList(Arc::new(field_without_unsigned(element)))
+        }
+        DataType::Struct(fields) => DataType::Struct(fields_without_unsigned(fields)),
+        other => other.clone(),
+    };
+    field.clone().with_data_type(data_type)
+}
+
 /// Merges by name: a column that some files lack is nullable there; number types widen without loss. Anything else
 /// is a sentence naming two files.
 pub fn merge(files: &[FileSchema]) -> Result<SchemaRef, String> {

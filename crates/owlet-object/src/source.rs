@@ -223,6 +223,7 @@ impl FileOpener for StreamOpener {
                         occurrence: columns[*index].occurrence,
                         name: columns[*index].name.clone(),
                         data_type: file_schema.field(*index).data_type().clone(),
+                        origin: settings.origin(&columns[*index].name),
                     })
                     .collect();
                 Ok(Box::pin(reading.csv(Arc::clone(settings), wanted_columns)))

@@ -1,12 +1,21 @@
 //! Turns a column of text into its type. A value that does not fit is an error, never a NULL or a rounded value.
 //! Must never know files.
 
-use arrow::array::{Array, ArrayRef, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 
-use super::guess::has_shape;
+use super::guess::{agrees, has_shape};
+
+/// Where a column's type comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TypeOrigin {
+    /// The configuration: whatever can be read as the type is.
+    Declared,
+    /// The first rows: a later value must not be changed by a type that it would have ruled out.
+    Inferred,
+}
 
 /// Why a column could not be converted.
 #[derive(Debug)]
@@ -28,7 +37,11 @@ pub fn is_text(data_type: &DataType) -> bool {
 }
 
 /// Converts text to `data_type`; NULL stays NULL.
-pub fn convert(text: StringArray, data_type: &DataType) -> Result<ArrayRef, ConvertError> {
+pub fn convert(
+    text: StringArray,
+    data_type: &DataType,
+    origin: TypeOrigin,
+) -> Result<ArrayRef, ConvertError> {
     if *data_type == DataType::Utf8 {
         return Ok(std::sync::Arc::new(text));
     }
@@ -39,13 +52,18 @@ pub fn convert(text: StringArray, data_type: &DataType) -> Result<ArrayRef, Conv
     let converted = cast_with_options(&text, data_type, &options).map_err(ConvertError::Type)?;
     let lost_null = converted.null_count() != text.null_count();
     let strict = needs_check(data_type);
-    if !lost_null && !strict {
+    if !lost_null && !strict && origin == TypeOrigin::Declared {
         return Ok(converted);
     }
-    let wrong = (0..text.len()).find(|row| {
-        text.is_valid(*row)
-            && (converted.is_null(*row) || (strict && !fits(text.value(*row), data_type)))
-    });
+    let doubles = converted.as_primitive_opt::<Float64Type>();
+    let is_wrong = |row: usize| {
+        let value = text.value(row);
+        converted.is_null(row)
+            || (strict && !fits(value, data_type))
+            || (origin == TypeOrigin::Inferred
+                && !agrees(value, data_type, doubles.map(|doubles| doubles.value(row))))
+    };
+    let wrong = (0..text.len()).find(|row| text.is_valid(*row) && is_wrong(*row));
     match wrong {
         Some(row) => Err(ConvertError::Value {
             row,
@@ -111,8 +129,9 @@ mod tests {
 
     use super::*;
 
-    fn accepts(value: &str, data_type: &DataType) -> bool {
-        match convert(StringArray::from(vec![None, Some(value)]), data_type) {
+    fn accepts(value: &str, data_type: &DataType, origin: TypeOrigin) -> bool {
+        let text = StringArray::from(vec![None, Some(value)]);
+        match convert(text, data_type, origin) {
             Ok(array) => array.is_null(0) && array.is_valid(1),
             Err(ConvertError::Value { row, .. }) => {
                 assert_eq!(row, 1);
@@ -155,10 +174,42 @@ mod tests {
         ];
         for (value, data_type, expected) in cases {
             assert_eq!(
-                accepts(value, &data_type),
+                accepts(value, &data_type, TypeOrigin::Declared),
                 expected,
                 "{value} as {data_type}"
             );
         }
+    }
+
+    #[test]
+    fn an_inferred_type_changes_no_value() {
+        let micro = DataType::Timestamp(TimeUnit::Microsecond, None);
+        let cases = [
+            ("9007199254740993", DataType::Int64, true),
+            ("007", DataType::Int64, false),
+            ("+7", DataType::Int64, false),
+            ("9007199254740992", DataType::Float64, true),
+            ("9007199254740993", DataType::Float64, false),
+            ("0.1234567890123456789012", DataType::Float64, false),
+            ("0.5", DataType::Float64, true),
+            ("00.5", DataType::Float64, false),
+            ("1e400", DataType::Float64, false),
+            ("1e-400", DataType::Float64, false),
+            ("NaN", DataType::Float64, false),
+            ("True", DataType::Boolean, true),
+            ("1", DataType::Boolean, false),
+            ("2024-01-02", DataType::Date32, true),
+            ("20240102", DataType::Date32, false),
+            ("2024-01-02", micro.clone(), true),
+            ("20240102T100000", micro, false),
+        ];
+        for (value, data_type, expected) in cases {
+            assert_eq!(
+                accepts(value, &data_type, TypeOrigin::Inferred),
+                expected,
+                "{value} as {data_type}"
+            );
+        }
+        assert!(accepts("007", &DataType::Int64, TypeOrigin::Declared));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::convert::{ConvertError, convert, is_text};
+use super::convert::{ConvertError, TypeOrigin, convert, is_text};
 use super::tokenizer::{BlankLines, Dialect, Malformed, Tokenizer};
 use crate::preamble::Preamble;
 use crate::sql_type::display_type;
@@ -44,6 +44,19 @@ pub struct WantedColumn {
     pub name: String,
     /// Type of its values.
     pub data_type: DataType,
+    /// Where the type comes from.
+    pub origin: TypeOrigin,
+}
+
+/// What a field without anything but blanks means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blank {
+    /// What is written.
+    IsText,
+    /// No value.
+    IsNull,
+    /// A value that does not fit.
+    IsWrong,
 }
 
 /// What is wrong with a file and where.
@@ -210,16 +223,22 @@ impl CsvDecoder {
                         .to_owned(),
                 });
             };
-            let text_column = is_text(&column.data_type);
-            let text = if text_column {
-                text
-            } else {
-                text.trim_matches([' ', '\t'])
+            let blank = match (is_text(&column.data_type), column.origin) {
+                (true, _) => Blank::IsText,
+                (false, TypeOrigin::Declared) => Blank::IsNull,
+                // The first rows would have made a text column of it.
+                (false, TypeOrigin::Inferred) if field.quoted || !text.is_empty() => Blank::IsWrong,
+                (false, TypeOrigin::Inferred) => Blank::IsNull,
             };
-            let is_null = match &self.layout.null {
-                Some(null) => (text == null && !field.quoted) || (text.is_empty() && !text_column),
-                None => text.is_empty() && (!field.quoted || !text_column),
+            let text = match blank {
+                Blank::IsText => text,
+                Blank::IsNull | Blank::IsWrong => text.trim_matches([' ', '\t']),
             };
+            let is_null_text = match &self.layout.null {
+                Some(null) => text == null && !field.quoted,
+                None => text.is_empty() && !field.quoted && blank == Blank::IsText,
+            };
+            let is_null = is_null_text || (text.is_empty() && blank == Blank::IsNull);
             self.bytes += text.len();
             self.columns[index].append_option((!is_null).then_some(text));
         }
@@ -240,7 +259,7 @@ impl CsvDecoder {
                 arrays.push(new_null_array(&column.data_type, lines.len()));
                 continue;
             }
-            let converted = convert(builder.finish(), &column.data_type);
+            let converted = convert(builder.finish(), &column.data_type, column.origin);
             arrays.push(converted.map_err(|error| conversion_problem(column, &lines, error))?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(lines.len()));
@@ -290,12 +309,7 @@ fn conversion_problem(column: &WantedColumn, lines: &[u64], error: ConvertError)
         ConvertError::Value { row, value } => Problem {
             line: lines.get(row).copied().unwrap_or(0),
             column: Some(column.name.clone()),
-            message: format!(
-                "'{}' is not a {wanted_type} (hint: set csv types, e.g. {} = \"varchar\", or read more rows with \
-                 infer_rows)",
-                shortened(&value),
-                column.name
-            ),
+            message: value_problem(column, &value, &wanted_type),
         },
         ConvertError::Type(error) => Problem {
             line: lines.first().copied().unwrap_or(1),
@@ -303,6 +317,27 @@ fn conversion_problem(column: &WantedColumn, lines: &[u64], error: ConvertError)
             message: format!("text cannot be read as {wanted_type}: {error}"),
         },
     }
+}
+
+fn value_problem(column: &WantedColumn, value: &str, wanted_type: &str) -> String {
+    let hint = format!(
+        "(hint: set csv types, e.g. {} = \"varchar\", or read more rows with infer_rows)",
+        column.name
+    );
+    let shown = shortened(value);
+    if value.is_empty() {
+        return format!(
+            "blank text is not a {wanted_type}, and only an empty field without quotes is NULL {hint}"
+        );
+    }
+    if column.origin == TypeOrigin::Inferred && can_be_read(value, &column.data_type) {
+        return format!("'{shown}' would be changed by the inferred type {wanted_type} {hint}");
+    }
+    format!("'{shown}' is not a {wanted_type} {hint}")
+}
+
+fn can_be_read(value: &str, data_type: &DataType) -> bool {
+    convert(vec![value].into(), data_type, TypeOrigin::Declared).is_ok()
 }
 
 fn shortened(value: &str) -> String {
@@ -358,6 +393,7 @@ mod tests {
             occurrence: 0,
             name: name.to_lowercase(),
             data_type,
+            origin: TypeOrigin::Inferred,
         }
     }
 
@@ -424,6 +460,25 @@ mod tests {
             (b.is_null(0), b.is_null(1), b.is_null(2)),
             (true, true, false)
         );
+    }
+
+    #[test]
+    fn blank_numbers_are_null_where_that_was_seen_or_declared() {
+        for (field, inferred, declared) in
+            [("", true, true), ("\"\"", false, true), (" ", false, true)]
+        {
+            for (origin, accepted) in [
+                (TypeOrigin::Inferred, inferred),
+                (TypeOrigin::Declared, declared),
+            ] {
+                let wanted = WantedColumn {
+                    origin,
+                    ..column("a", DataType::Int64)
+                };
+                let decoded = decode(layout(None), vec![wanted], &format!("a,b\n{field},1\n"));
+                assert_eq!(decoded.is_ok(), accepted, "[{field}] {origin:?}");
+            }
+        }
     }
 
     #[test]

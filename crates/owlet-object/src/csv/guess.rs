@@ -91,48 +91,111 @@ fn classify(value: &str) -> u16 {
 }
 
 fn classify_number(value: &str) -> Option<u16> {
-    let unsigned = value.strip_prefix('-').unwrap_or(value);
-    let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();
-    let (whole, rest) = unsigned.split_at(digits);
-    if whole.len() > 1 && whole.starts_with('0') {
+    if !is_number(value) {
         return None;
     }
-    if rest.is_empty() {
+    if is_whole(value) {
         let number = value.parse::<i64>().ok()?;
-        return Some(if number.unsigned_abs() > EXACT_IN_DOUBLE {
-            WIDE_INTEGER
-        } else {
+        return Some(if is_exact_in_double(number) {
             INTEGER
+        } else {
+            WIDE_INTEGER
         });
     }
-    let (fraction, exponent) = match rest.find(['e', 'E']) {
-        Some(position) => (&rest[..position], Some(&rest[position + 1..])),
-        None => (rest, None),
+    let number = value.parse::<f64>().ok()?;
+    double_keeps(value, number).then_some(FLOAT)
+}
+
+/// Written as a number: no leading zeros, no `+`, nothing around it.
+fn is_number(value: &str) -> bool {
+    let unsigned = value.strip_prefix('-').unwrap_or(value);
+    let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
+        Some(position) => (&unsigned[..position], Some(&unsigned[position + 1..])),
+        None => (unsigned, None),
     };
-    let fraction_digits = match fraction.strip_prefix('.') {
-        Some(digits) => digits,
-        None if fraction.is_empty() => "",
-        None => return None,
-    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !all_digits(fraction_digits) || (whole.is_empty() && fraction_digits.is_empty()) {
-        return None;
-    }
-    if let Some(exponent) = exponent {
+    let exponent_is_number = exponent.is_none_or(|exponent| {
         let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        if digits.is_empty() || !all_digits(digits) {
-            return None;
-        }
+        !digits.is_empty() && all_digits(digits)
+    });
+    all_digits(whole)
+        && all_digits(fraction)
+        && !(whole.is_empty() && fraction.is_empty())
+        && !(whole.len() > 1 && whole.starts_with('0'))
+        && exponent_is_number
+}
+
+/// Whether a number is written without fraction and exponent.
+fn is_whole(number: &str) -> bool {
+    !number.contains(['.', 'e', 'E'])
+}
+
+/// Whether the digits of a number that is not whole can be had back from the double nearest to it.
+fn double_keeps(number: &str, nearest: f64) -> bool {
+    /// Any decimal of so many digits survives in a double that is not too small.
+    const ALWAYS_KEPT: usize = 15;
+    /// No double needs more.
+    const MOST_DIGITS: usize = 17;
+    let mantissa = number.split(['e', 'E']).next().unwrap_or(number);
+    // Leading zeros tell nothing: 0.30000000000000004 has 17 digits.
+    let significant = || {
+        mantissa
+            .bytes()
+            .filter(u8::is_ascii_digit)
+            .skip_while(|digit| *digit == b'0')
+    };
+    let count = significant().count();
+    if count > MOST_DIGITS || !nearest.is_finite() {
+        return false;
     }
-    // More digits than a double holds would be rounded.
-    if whole.len() + fraction_digits.len() > 17 {
-        return None;
+    if count == 0 {
+        return nearest == 0.0;
     }
-    value
+    if count <= ALWAYS_KEPT && nearest.is_normal() {
+        return true;
+    }
+    let shown = format!("{:.*e}", count - 1, nearest.abs());
+    shown
+        .bytes()
+        .take_while(|byte| *byte != b'e')
+        .filter(u8::is_ascii_digit)
+        .eq(significant())
+}
+
+/// Whether a guess that has seen `value` could still be `data_type`; for values that were parsed as that type, the
+/// double among them being `nearest`.
+pub fn agrees(value: &str, data_type: &DataType, nearest: Option<f64>) -> bool {
+    match data_type {
+        DataType::Boolean => classify(value) == BOOLEAN,
+        DataType::Int64 | DataType::Decimal128(_, 0) => is_number(value) && is_whole(value),
+        DataType::Float64 => is_number(value) && double_agrees(value, nearest),
+        DataType::Date32 => has_shape(value, "dddd-dd-dd") && value.len() == 10,
+        DataType::Timestamp(_, _) => has_shape(value, "dddd-dd-dd"),
+        _ => true,
+    }
+}
+
+fn double_agrees(number: &str, nearest: Option<f64>) -> bool {
+    if is_whole(number) {
+        return number.parse::<i64>().is_ok_and(is_exact_in_double);
+    }
+    nearest.is_some_and(|nearest| double_keeps(number, nearest))
+}
+
+/// Whether a JSON number can be read as an integer or a double without losing any of it.
+pub fn number_is_kept(number: &str) -> bool {
+    if is_whole(number) {
+        return number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
+    }
+    number
         .parse::<f64>()
-        .ok()
-        .filter(|number| number.is_finite())
-        .map(|_| FLOAT)
+        .is_ok_and(|nearest| double_keeps(number, nearest))
+}
+
+/// Whether this integer and all smaller ones are exact in a double.
+pub fn is_exact_in_double(number: i64) -> bool {
+    number.unsigned_abs() <= EXACT_IN_DOUBLE
 }
 
 fn classify_time(value: &str) -> Option<u16> {
@@ -226,6 +289,18 @@ mod tests {
             (&["1", "x"], DataType::Utf8),
             (&["NaN"], DataType::Utf8),
             (&["1e400"], DataType::Utf8),
+            (&["1e-400"], DataType::Utf8),
+            (&["1.234567e-320"], DataType::Utf8),
+            (&["5e-324", "0.0", "-0e9"], DataType::Float64),
+            (&["9007199254740993.5"], DataType::Utf8),
+            (
+                &["0.10000000000000001", "0.30000000000000004"],
+                DataType::Float64,
+            ),
+            (&["1.", ".5", "1E+5"], DataType::Float64),
+            (&["."], DataType::Utf8),
+            (&["1e"], DataType::Utf8),
+            (&["-007"], DataType::Utf8),
             (&["-"], DataType::Utf8),
             (&["1-2"], DataType::Utf8),
         ];

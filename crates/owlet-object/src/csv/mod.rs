@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 
+use self::convert::TypeOrigin;
 use self::decode::{CsvLayout, Header, Problem, record_names, unnamed};
 use self::guess::Guess;
 use self::tokenizer::{BlankLines, Dialect, Tokenizer};
@@ -97,6 +98,17 @@ impl CsvSettings {
                 Splitting::Never
             },
         })
+    }
+}
+
+impl CsvSettings {
+    /// Where the type of a column comes from, by its SQL name.
+    pub fn origin(&self, column: &str) -> TypeOrigin {
+        if self.types.contains_key(column) {
+            TypeOrigin::Declared
+        } else {
+            TypeOrigin::Inferred
+        }
     }
 }
 
@@ -209,8 +221,9 @@ impl<'a> CsvSampler<'a> {
             let Ok(text) = std::str::from_utf8(field.bytes) else {
                 continue;
             };
+            // A quoted empty field is empty text, which only a text column can hold.
             let is_null =
-                text.is_empty() || (!field.quoted && self.layout.null.as_deref() == Some(text));
+                !field.quoted && (text.is_empty() || self.layout.null.as_deref() == Some(text));
             if !is_null {
                 guess.add(text);
             }

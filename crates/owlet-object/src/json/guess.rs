@@ -3,6 +3,8 @@
 use arrow::datatypes::{DataType, Field, Fields};
 use serde_json::{Map, Value};
 
+use crate::csv::guess::is_exact_in_double;
+
 /// What the values at one place have in common so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Guess {
@@ -11,8 +13,10 @@ pub enum Guess {
     Nothing,
     /// Booleans.
     Boolean,
-    /// 64-bit integers.
+    /// Integers that a double keeps.
     Integer,
+    /// 64-bit integers, some of which a double would round.
+    LongInteger,
     /// Integers some of which need 65 bits or more, none negative beyond 64.
     WideInteger,
     /// Numbers.
@@ -48,7 +52,10 @@ impl Guess {
         match value {
             Value::Null => Self::Nothing,
             Value::Bool(_) => Self::Boolean,
-            Value::Number(number) if number.is_i64() => Self::Integer,
+            Value::Number(number) if number.as_i64().is_some_and(is_exact_in_double) => {
+                Self::Integer
+            }
+            Value::Number(number) if number.is_i64() => Self::LongInteger,
             Value::Number(number) if number.is_u64() => Self::WideInteger,
             Value::Number(_) => Self::Float,
             Value::String(_) => Self::Text,
@@ -73,13 +80,19 @@ impl Guess {
     }
 
     fn union(self, other: Self) -> Self {
-        use Guess::{Boolean, Conflict, Float, Integer, List, Nothing, Struct, Text, WideInteger};
+        use Guess::{
+            Boolean, Conflict, Float, Integer, List, LongInteger, Nothing, Struct, Text,
+            WideInteger,
+        };
         match (self, other) {
             (Nothing, guess) | (guess, Nothing) => guess,
             (Conflict(one, two), _) | (_, Conflict(one, two)) => Conflict(one, two),
             (Boolean, Boolean) => Boolean,
             (Integer, Integer) => Integer,
-            (Integer | WideInteger, Integer | WideInteger) => WideInteger,
+            (Integer | LongInteger, Integer | LongInteger) => LongInteger,
+            (Integer | LongInteger | WideInteger, Integer | LongInteger | WideInteger) => {
+                WideInteger
+            }
             (Integer | Float, Integer | Float) => Float,
             (List(mut own), List(other)) => {
                 own.merge(*other);
@@ -116,7 +129,7 @@ impl Guess {
         Ok(match self {
             Self::Nothing | Self::Text => DataType::Utf8,
             Self::Boolean => DataType::Boolean,
-            Self::Integer => DataType::Int64,
+            Self::Integer | Self::LongInteger => DataType::Int64,
             Self::WideInteger => DataType::Decimal128(38, 0),
             Self::Float => DataType::Float64,
             Self::List(inner) => DataType::new_list(inner.data_type(&format!("{place}[]"))?, true),

@@ -12,7 +12,7 @@ use arrow::json::ReaderBuilder;
 use arrow::json::reader::Decoder;
 
 use self::array::ArrayUnwrapper;
-use self::exact::{decoded_schema, restore};
+use self::exact::{decoded_schema, restore, with_lost_numbers_as_text};
 use self::guess::Guess;
 use crate::csv::Ended;
 use crate::preamble::{Preamble, Start};
@@ -124,6 +124,14 @@ impl JsonSampler {
                 Some(Ok(row)) => row,
             };
             let used = rows.byte_offset();
+            // What serde has rounded is guessed from the text instead.
+            let row = match with_lost_numbers_as_text(&rest[..used]) {
+                Some(text) => serde_json::from_slice(&text).map_err(|error| JsonProblem {
+                    line: Some(self.line),
+                    message: error.to_string(),
+                })?,
+                None => row,
+            };
             let Some(fields) = row.as_object() else {
                 return Err(JsonProblem {
                     line: Some(self.line),

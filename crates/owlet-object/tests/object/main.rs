@@ -2,5 +2,6 @@
 
 mod common;
 mod formats;
+mod losses;
 mod s3;
 mod traps;
