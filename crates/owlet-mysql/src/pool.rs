@@ -254,7 +254,8 @@ impl Lease {
     /// Cancels the running statement and waits until the request is sent.
     pub(crate) async fn cancel(mut self) {
         if let Some(session) = self.session.take() {
-            session.cancel().await;
+            // It fails when the runtime ends, and everything with it.
+            drop(session.cancel_in_background().await);
         }
     }
 }
@@ -268,7 +269,7 @@ impl Drop for Lease {
             return;
         };
         match self.running {
-            Running::Statement => session.cancel_in_background(),
+            Running::Statement => drop(session.cancel_in_background()),
             Running::Nothing => session.discard(),
         }
     }

@@ -8,6 +8,7 @@ use mysql_async::{Conn, DriverError, Error, Opts, OptsBuilder, Row, SslOpts};
 use owlet_connector::{ConnectorError, Refusal};
 use owlet_remote_sql::mysql::{MAXIMUM_SORT_BYTES, MysqlDialect, Product};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::failure::{Stage, translate};
 use crate::options::SslMode;
@@ -156,10 +157,11 @@ impl Session {
         close(conn).await;
     }
 
-    /// Like [`Session::cancel`], from a place that cannot wait (a dropped stream).
-    pub(crate) fn cancel_in_background(self) {
+    /// Like [`Session::cancel`], from a place that cannot wait (a dropped stream), or whose task may be ended before the
+    /// request is sent.
+    pub(crate) fn cancel_in_background(self) -> JoinHandle<()> {
         let runtime = self.runtime.clone();
-        runtime.spawn(self.cancel());
+        runtime.spawn(self.cancel())
     }
 }
 

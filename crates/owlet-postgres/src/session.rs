@@ -11,7 +11,7 @@ use postgres_protocol::escape::escape_literal;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Row, SimpleQueryMessage};
@@ -342,10 +342,11 @@ impl Session {
         self.driver.abort();
     }
 
-    /// Like [`Session::cancel`], from a place that cannot wait (a dropped stream).
-    pub(crate) fn cancel_in_background(self) {
+    /// Like [`Session::cancel`], from a place that cannot wait (a dropped stream), or whose task may be ended before the
+    /// request is sent.
+    pub(crate) fn cancel_in_background(self) -> JoinHandle<()> {
         let runtime = self.runtime.clone();
-        runtime.spawn(self.cancel());
+        runtime.spawn(self.cancel())
     }
 }
 

@@ -263,8 +263,14 @@ async fn postgres_decimals_of_any_scale_and_doubles() {
     .unwrap();
     for (sql, rows) in [
         ("SELECT avg(n), sum(n) FROM pg.public.free", 1),
-        ("SELECT avg(big), sum(big), max(big), ceil(sum(big)) FROM pg.public.wide", 1),
-        ("SELECT id, avg(big), sum(big), round(big, 1), floor(big) FROM pg.public.wide GROUP BY id, big", 3),
+        (
+            "SELECT avg(big), sum(big), max(big), ceil(sum(big)) FROM pg.public.wide",
+            1,
+        ),
+        (
+            "SELECT id, avg(big), sum(big), round(big, 1), floor(big) FROM pg.public.wide GROUP BY id, big",
+            3,
+        ),
         (
             "SELECT id, avg(n) FROM pg.public.free GROUP BY id HAVING avg(n) > 1",
             3,
@@ -306,9 +312,18 @@ async fn postgres_decimals_of_any_scale_and_doubles() {
             "SELECT d FROM pg.public.priced UNION ALL SELECT f FROM pg.public.free",
             7,
         ),
-        ("SELECT id FROM pg.public.zeros WHERE f IN (SELECT f FROM pg.public.zeros WHERE id = 6) ORDER BY 1", 2),
-        ("SELECT id FROM pg.public.zeros a JOIN (VALUES 0.0) v(x) ON a.f = v.x ORDER BY 1", 2),
-        ("SELECT a.id, b.id FROM pg.public.zeros a JOIN pg.public.zeros b ON a.f = b.f ORDER BY 1, 2", 5),
+        (
+            "SELECT id FROM pg.public.zeros WHERE f IN (SELECT f FROM pg.public.zeros WHERE id = 6) ORDER BY 1",
+            2,
+        ),
+        (
+            "SELECT id FROM pg.public.zeros a JOIN (VALUES 0.0) v(x) ON a.f = v.x ORDER BY 1",
+            2,
+        ),
+        (
+            "SELECT a.id, b.id FROM pg.public.zeros a JOIN pg.public.zeros b ON a.f = b.f ORDER BY 1, 2",
+            5,
+        ),
     ] {
         assert_same(&engine, sql, rows).await;
     }

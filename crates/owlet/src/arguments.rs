@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::styling::Styles;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
@@ -21,7 +22,8 @@ use crate::units::Period;
 )]
 pub struct Arguments {
     /// Configuration file; without it the nearest owlet.toml from here upwards
-    #[arg(long, global = true, env = "OWLET_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, global = true, env = "OWLET_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath,
+        value_parser = perhaps_empty_path())]
     pub config: Option<PathBuf>,
 
     /// What to do
@@ -351,6 +353,11 @@ pub enum ConfigCommand {
     Schema,
     /// Print which file is in force and the catalogs it configures, without secrets
     Show,
+}
+
+/// A path that may be empty, which clap's own parser refuses: an empty variable counts as none.
+fn perhaps_empty_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {

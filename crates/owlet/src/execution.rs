@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::activity::{self, Announcement};
+use crate::background::Background;
 use crate::errors::{CliError, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -21,22 +22,59 @@ use crate::statements::Statement;
 /// Batches computed ahead of those being written.
 const BATCHES_AHEAD: usize = 2;
 
-/// The engine keeps the time limit itself; this much later it has not been able to.
-const TIMEOUT_GRACE: Duration = Duration::from_secs(1);
-
 /// How long sources may take to confirm a cancelled query before the process stops waiting for them.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Connectors send their cancel requests from tasks of their own; the process must not end before these ran.
-const CANCEL_GRACE: Duration = Duration::from_millis(250);
+/// How long connectors may take to send what cancels the statements a query has left at its servers.
+const SENDING_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Plans a statement; Ctrl-C gives up.
+/// The same after a whole answer that had other sources, too. Their connections outlive a query and look like
+/// something to wait for, which is seldom there: a LIMIT that was reached has to have left it.
+const AMONG_OTHERS_PATIENCE: Duration = Duration::from_millis(250);
+
+/// When a statement must have ended. The time runs from before its planning: sources may hang there, too.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    fn from_now(limit: Duration) -> Self {
+        Self {
+            at: Instant::now() + limit,
+            limit,
+        }
+    }
+
+    /// Resolves when the time is over; never without a limit.
+    async fn passed(deadline: Option<Self>) -> EngineError {
+        let Some(Self { at, limit }) = deadline else {
+            return std::future::pending().await;
+        };
+        tokio::time::sleep_until(at).await;
+        EngineError::Timeout {
+            seconds: limit.as_secs_f64(),
+        }
+    }
+}
+
+/// A planned statement, whose time runs.
+pub struct Planned {
+    /// The plan.
+    pub query: PlannedQuery,
+    deadline: Option<Deadline>,
+}
+
+/// Plans a statement; Ctrl-C and the time limit give up.
 pub async fn plan(
     session: &Session,
     statement: &Statement,
     options: &QueryOptions,
     interrupt: &Interrupt,
-) -> Result<PlannedQuery> {
+) -> Result<Planned> {
+    let deadline = options.timeout.map(Deadline::from_now);
+    let background = Background::now(session);
     let (engine, sql, options) = (
         session.engine.clone(),
         statement.text.clone(),
@@ -45,10 +83,16 @@ pub async fn plan(
     let planning = session
         .workers
         .run(async move { engine.plan(&sql, &options).await });
-    tokio::select! {
-        planned = planning => planned?.map_err(|error| CliError::statement(error, statement)),
-        () = interrupt.token().cancelled() => Err(CliError::Interrupted),
-    }
+    let given_up = tokio::select! {
+        planned = planning => {
+            let query = planned?.map_err(|error| CliError::statement(error, statement))?;
+            return Ok(Planned { query, deadline });
+        }
+        () = interrupt.token().cancelled() => CliError::Interrupted,
+        error = Deadline::passed(deadline) => CliError::statement(error, statement),
+    };
+    background.settle(session, SENDING_PATIENCE).await;
+    Err(given_up)
 }
 
 /// Whether lines about the running query are drawn on the terminal.
@@ -63,6 +107,7 @@ pub enum ProgressLines {
 /// A query that has been started, with everything that watches it. The query runs on tasks of its own, so that
 /// Ctrl-C and the time limit are heard even while it computes without a pause.
 pub struct Execution<'a> {
+    session: &'a Session,
     statement: &'a Statement,
     interrupt: &'a Interrupt,
     handle: QueryHandle,
@@ -71,27 +116,40 @@ pub struct Execution<'a> {
     pump: Option<JoinHandle<WorkReport>>,
     /// What the pump has handed over at its end.
     report: Option<WorkReport>,
-    deadline: Option<(Instant, Duration)>,
+    deadline: Option<Deadline>,
+    /// What the workers did before the query; `None` once they do no more than that.
+    background: Option<Background>,
+    ending: Ending,
     progress: Option<Progress>,
     /// `None` once the query has ended.
     announcement: Option<Announcement>,
     rows: u64,
 }
 
+/// How far a query has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// It has not ended, or in the middle.
+    Early,
+    /// The answer was read to its end.
+    Whole,
+}
+
 impl<'a> Execution<'a> {
     /// Starts a planned statement.
     pub fn start(
-        session: &Session,
-        planned: PlannedQuery,
+        session: &'a Session,
+        planned: Planned,
         statement: &'a Statement,
-        options: &QueryOptions,
         interrupt: &'a Interrupt,
         lines: ProgressLines,
     ) -> Result<Self> {
+        let Planned { query, deadline } = planned;
+        let background = Background::now(session);
         let stream = {
             // The engine starts tasks; they belong to the workers.
             let _workers = session.workers.handle().enter();
-            planned
+            query
                 .execute()
                 .map_err(|error| CliError::statement(error, statement))?
         };
@@ -103,15 +161,16 @@ impl<'a> Execution<'a> {
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let announcement = activity::announce(session.engine.clone(), Arc::clone(handle.work()));
         Ok(Self {
+            session,
             statement,
             interrupt,
             handle,
             batches,
             pump: Some(session.workers.handle().spawn(pump(stream, sender))),
             report: None,
-            deadline: options
-                .timeout
-                .map(|limit| (Instant::now() + limit + TIMEOUT_GRACE, limit)),
+            deadline,
+            background: Some(background),
+            ending: Ending::Early,
             progress,
             announcement: Some(announcement),
             rows: 0,
@@ -121,24 +180,15 @@ impl<'a> Execution<'a> {
     /// The next batch, `None` after the last. After Ctrl-C the query is cancelled at its sources and
     /// [`CliError::Interrupted`] returned.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let overdue = async {
-            match self.deadline {
-                Some((at, limit)) => {
-                    tokio::time::sleep_until(at).await;
-                    limit
-                }
-                None => std::future::pending().await,
-            }
-        };
         let next = tokio::select! {
             next = self.batches.recv() => next,
             () = self.interrupt.token().cancelled() => {
                 self.cancel().await;
                 return Err(CliError::Interrupted);
             }
-            limit = overdue => {
+            error = Deadline::passed(self.deadline) => {
                 self.cancel().await;
-                Some(Err(EngineError::Timeout { seconds: limit.as_secs_f64() }))
+                Some(Err(error))
             }
         };
         let next = match next {
@@ -180,6 +230,7 @@ impl<'a> Execution<'a> {
         match pump.await {
             Ok(report) => {
                 self.report = Some(report);
+                self.ending = Ending::Whole;
                 Ok(())
             }
             Err(error) => Err(EngineError::Internal(format!(
@@ -188,22 +239,37 @@ impl<'a> Execution<'a> {
         }
     }
 
+    /// Ends the query unless it has ended. However it did, what it has left running at its sources is cancelled before
+    /// this returns: the process may end next.
     async fn cancel(&mut self) {
         self.progress = None;
         self.announcement = None;
-        let Some(mut pump) = self.pump.take() else {
-            return;
-        };
-        let has_ended = pump.is_finished();
         self.handle.cancel();
         self.batches.close();
-        match tokio::time::timeout(CANCEL_PATIENCE, &mut pump).await {
-            Ok(report) => self.report = report.ok(),
-            // A query that does not hear it in time ends with the process.
-            Err(_) => pump.abort(),
+        if let Some(mut pump) = self.pump.take() {
+            match tokio::time::timeout(CANCEL_PATIENCE, &mut pump).await {
+                Ok(report) => self.report = report.ok(),
+                // A query that does not hear it in time ends with the process.
+                Err(_) => pump.abort(),
+            }
         }
-        if !has_ended && !self.handle.work().sources().is_empty() {
-            tokio::time::sleep(CANCEL_GRACE).await;
+        if let (Some(background), Some(patience)) = (self.background.take(), self.patience()) {
+            background.settle(self.session, patience).await;
+        }
+    }
+
+    /// How long to wait for what the sources were told; `None` when none has statements that go on without us.
+    fn patience(&self) -> Option<Duration> {
+        let engine = &self.session.engine;
+        let sources = self.handle.work().sources();
+        let servers = sources
+            .iter()
+            .filter_map(|work| engine.source(&work.catalog)?.connector().activity())
+            .count();
+        match self.ending {
+            _ if servers == 0 => None,
+            Ending::Whole if servers < sources.len() => Some(AMONG_OTHERS_PATIENCE),
+            Ending::Whole | Ending::Early => Some(SENDING_PATIENCE),
         }
     }
 }

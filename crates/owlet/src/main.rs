@@ -2,6 +2,7 @@
 
 mod activity;
 mod arguments;
+mod background;
 mod commands;
 mod comparison;
 mod config;
@@ -19,6 +20,7 @@ mod shared_folder;
 mod shell;
 mod statements;
 mod units;
+mod unusable;
 mod workers;
 
 use std::process::ExitCode;

@@ -1,6 +1,8 @@
 //! Splits SQL text into statements at `;`, and tells whether typed text is complete.
 //! Knows where strings, quoted names and comments begin and end, and nothing else of SQL.
 
+use std::collections::BTreeSet;
+
 /// One statement of a text that may hold several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
@@ -29,6 +31,50 @@ impl Statement {
         }
         (self.line + line - 1, column)
     }
+
+    /// The `?` and `:name` outside of strings, quoted names and comments.
+    pub fn placeholders(&self) -> Placeholders {
+        let mut found = Placeholders::default();
+        let mut scanner = Scanner::new(&self.text);
+        while let Some((offset, _, _, character)) = scanner.next_character() {
+            match character {
+                '-' if scanner.peek() == Some('-') => scanner.skip_line(),
+                '/' if scanner.peek() == Some('*') => {
+                    scanner.skip_block_comment();
+                }
+                '\'' | '"' | '`' => {
+                    scanner.skip_quoted(character);
+                }
+                '?' => found.positional += 1,
+                ':' => {
+                    let behind = &self.text[offset + 1..];
+                    let name: String = behind
+                        .chars()
+                        .take_while(|character| character.is_alphanumeric() || *character == '_')
+                        .collect();
+                    found.names.insert(name.to_lowercase());
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// The parameters a statement seems to use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placeholders {
+    /// Number of `?`.
+    pub positional: usize,
+    /// What stands behind a `:`, in lower case. May hold words that are no parameters, never too few.
+    names: BTreeSet<String>,
+}
+
+impl Placeholders {
+    /// Whether a name, which is case-insensitive, is among them.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(&name.to_lowercase())
+    }
 }
 
 /// What splitting found.
@@ -42,11 +88,7 @@ pub struct Split {
 
 /// Splits a text at each `;` outside of strings, quoted names and comments.
 pub fn split(text: &str) -> Split {
-    let mut scanner = Scanner {
-        characters: text.char_indices().peekable(),
-        line: 1,
-        column: 1,
-    };
+    let mut scanner = Scanner::new(text);
     let mut statements = Vec::new();
     // Where the current statement's first word starts: byte offset, line, column.
     let mut start: Option<(usize, u64, u64)> = None;
@@ -100,7 +142,15 @@ struct Scanner<'text> {
     column: u64,
 }
 
-impl Scanner<'_> {
+impl<'text> Scanner<'text> {
+    fn new(text: &'text str) -> Self {
+        Self {
+            characters: text.char_indices().peekable(),
+            line: 1,
+            column: 1,
+        }
+    }
+
     fn next_character(&mut self) -> Option<(usize, u64, u64, char)> {
         let (offset, character) = self.characters.next()?;
         let (line, column) = (self.line, self.column);
@@ -199,6 +249,16 @@ mod tests {
         assert_eq!(places, [(1, 1), (2, 3), (2, 12)]);
         assert_eq!(split.statements[1].position_in_source(1, 8), (2, 10));
         assert_eq!(split.statements[1].position_in_source(2, 4), (3, 4));
+    }
+
+    #[test]
+    fn placeholders_stand_outside_of_strings_and_comments() {
+        let statement =
+            Statement::whole("SELECT ?, ':no', \"?\" -- :nor\n WHERE a = :Day AND b = ?");
+        let found = statement.placeholders();
+        assert_eq!(found.positional, 2);
+        assert!(found.has("day") && found.has("DAY"));
+        assert!(!found.has("no") && !found.has("nor"));
     }
 
     #[test]

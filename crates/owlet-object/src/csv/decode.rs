@@ -52,11 +52,11 @@ pub struct WantedColumn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blank {
     /// What is written.
-    IsText,
+    Text,
     /// No value.
-    IsNull,
+    Null,
     /// A value that does not fit.
-    IsWrong,
+    Wrong,
 }
 
 /// What is wrong with a file and where.
@@ -224,21 +224,21 @@ impl CsvDecoder {
                 });
             };
             let blank = match (is_text(&column.data_type), column.origin) {
-                (true, _) => Blank::IsText,
-                (false, TypeOrigin::Declared) => Blank::IsNull,
+                (true, _) => Blank::Text,
+                (false, TypeOrigin::Declared) => Blank::Null,
                 // The first rows would have made a text column of it.
-                (false, TypeOrigin::Inferred) if field.quoted || !text.is_empty() => Blank::IsWrong,
-                (false, TypeOrigin::Inferred) => Blank::IsNull,
+                (false, TypeOrigin::Inferred) if field.quoted || !text.is_empty() => Blank::Wrong,
+                (false, TypeOrigin::Inferred) => Blank::Null,
             };
             let text = match blank {
-                Blank::IsText => text,
-                Blank::IsNull | Blank::IsWrong => text.trim_matches([' ', '\t']),
+                Blank::Text => text,
+                Blank::Null | Blank::Wrong => text.trim_matches([' ', '\t']),
             };
             let is_null_text = match &self.layout.null {
                 Some(null) => text == null && !field.quoted,
-                None => text.is_empty() && !field.quoted && blank == Blank::IsText,
+                None => text.is_empty() && !field.quoted && blank == Blank::Text,
             };
-            let is_null = is_null_text || (text.is_empty() && blank == Blank::IsNull);
+            let is_null = is_null_text || (text.is_empty() && blank == Blank::Null);
             self.bytes += text.len();
             self.columns[index].append_option((!is_null).then_some(text));
         }

@@ -1,6 +1,6 @@
 //! `owlet explain`: the plan, with what each source will be asked and what stays local and why.
 
-use super::{Context, read_statements};
+use super::{Context, of_each, read_statements};
 use crate::arguments::{ExplainArguments, ExplainFormat, LimitArguments};
 use crate::errors::{CliError, ExitStatus, Result};
 use crate::execution;
@@ -20,11 +20,21 @@ pub async fn explain(
     printer: Printer,
 ) -> Result<ExitStatus> {
     let statements = read_statements(&arguments.sql)?;
+    if statements.len() > 1 && arguments.output == ExplainFormat::Json {
+        return Err(CliError::usage(
+            format!(
+                "-o json holds the plan of one statement, not of {}",
+                statements.len()
+            ),
+            "explain them one by one, or leave -o json out",
+        ));
+    }
     let options = session.query_options(&arguments.planning, &LimitArguments::default())?;
+    let options = of_each(&options, &statements)?;
     let interrupt = Interrupt::listen();
-    for (index, statement) in statements.iter().enumerate() {
-        let planned = execution::plan(session, statement, &options, &interrupt).await?;
-        let explanation = planned.explanation();
+    for (index, (statement, options)) in statements.iter().zip(&options).enumerate() {
+        let planned = execution::plan(session, statement, options, &interrupt).await?;
+        let explanation = planned.query.explanation();
         let mut text = match arguments.output {
             ExplainFormat::Tree => explanation.to_string(),
             ExplainFormat::Json => serde_json::to_string_pretty(explanation)

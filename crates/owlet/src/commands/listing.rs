@@ -7,6 +7,7 @@ use owlet_engine::{Engine, EngineError};
 
 use super::{Context, Rows};
 use crate::arguments::{ListArguments, SchemasArguments, TablesArguments};
+use crate::config;
 use crate::errors::{CliError, ExitStatus, Result};
 use crate::printer::Printer;
 use crate::session::Session;
@@ -30,7 +31,11 @@ pub fn catalogs_in(
     if session.config.file.is_none() {
         printer.note("no owlet.toml here or above; write one with `owlet init`");
     }
-    Ok(ExitStatus::Success)
+    let mut status = ExitStatus::Success;
+    for problem in config::runtime::problems(&session.config) {
+        status = told(EngineError::from(problem).into(), printer);
+    }
+    Ok(status)
 }
 
 /// `owlet schemas [CATALOG]`.
@@ -87,6 +92,9 @@ pub async fn tables_in(
         Some((catalog, schema)) => (Some(catalog), Some(schema)),
     };
     let catalogs = chosen_catalogs(&session.engine, catalog)?;
+    if let ([catalog], Some(schema)) = (catalogs.as_slice(), schema) {
+        check_schema(session, catalog, schema).await?;
+    }
     let listed = join_all(catalogs.iter().map(|catalog| {
         let (catalog, schema) = (catalog.clone(), schema.map(str::to_owned));
         session.ask(|engine| async move { tables_of(&engine, &catalog, schema).await })
@@ -167,6 +175,23 @@ fn chosen_catalogs(engine: &Engine, wanted: Option<&str>) -> Result<Vec<String>>
         ));
     }
     Ok(vec![wanted])
+}
+
+/// An unknown schema is an error, not an empty list.
+async fn check_schema(session: &Session, catalog: &str, schema: &str) -> Result<()> {
+    let asked = catalog.to_owned();
+    let known = session
+        .ask(|engine| async move { engine.schemas(&asked).await })
+        .await?;
+    if schema.eq_ignore_ascii_case("information_schema")
+        || known.iter().any(|known| known.eq_ignore_ascii_case(schema))
+    {
+        return Ok(());
+    }
+    Err(CliError::usage(
+        format!("schema {schema} does not exist in catalog {catalog}"),
+        format!("known schemas: {}", known.join(", ")),
+    ))
 }
 
 fn told(error: CliError, printer: Printer) -> ExitStatus {

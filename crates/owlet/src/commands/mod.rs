@@ -19,12 +19,14 @@ mod verify;
 
 use std::io::Read;
 
+use owlet_engine::QueryOptions;
+
 use crate::arguments::{Arguments, Command, SchemaCommand, SqlArguments};
 use crate::config::ConfigSource;
 use crate::errors::{CliError, ExitStatus, Result};
 use crate::printer::Printer;
 use crate::session::Session;
-use crate::statements::{self, Statement};
+use crate::statements::{self, Placeholders, Statement};
 use crate::workers::block_on;
 
 pub use rows::Rows;
@@ -53,7 +55,8 @@ pub fn run(arguments: Arguments, printer: Printer) -> Result<ExitStatus> {
     let context = Context {
         printer,
         config: ConfigSource {
-            file: arguments.config,
+            // An empty OWLET_CONFIG is how people take it back.
+            file: arguments.config.filter(|file| !file.as_os_str().is_empty()),
             folder,
         },
     };
@@ -93,11 +96,43 @@ pub fn read_statements(arguments: &SqlArguments) -> Result<Vec<Statement>> {
             return Err(CliError::usage("there is no SQL to run", hint));
         }
     };
-    let statements = statements::split(&text).statements;
+    // Editors on Windows begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let statements = statements::split(text).statements;
     if statements.is_empty() {
         return Err(CliError::usage("the SQL text is empty", ""));
     }
     Ok(statements)
+}
+
+/// Options for each of several statements: a parameter need not be in all of them, but in one. Of a single statement
+/// the engine says what does not fit.
+pub fn of_each(options: &QueryOptions, statements: &[Statement]) -> Result<Vec<QueryOptions>> {
+    if statements.len() <= 1 {
+        return Ok(vec![options.clone(); statements.len()]);
+    }
+    let used: Vec<Placeholders> = statements.iter().map(Statement::placeholders).collect();
+    let given = &options.parameters;
+    let unused_name = given
+        .named
+        .keys()
+        .find(|name| !used.iter().any(|used| used.has(name)))
+        .map(|name| format!(":{name}"));
+    let positions = used.iter().map(|used| used.positional).max().unwrap_or(0);
+    let unused_position = (given.positional.len() > positions).then(|| (positions + 1).to_string());
+    if let Some(unused) = unused_name.or(unused_position) {
+        return Err(CliError::usage(
+            format!("parameter {unused}: none of the statements uses it"),
+            "",
+        ));
+    }
+    let narrowed = used.iter().map(|used| {
+        let mut options = options.clone();
+        options.parameters.positional.truncate(used.positional);
+        options.parameters.named.retain(|name, _| used.has(name));
+        options
+    });
+    Ok(narrowed.collect())
 }
 
 fn read_standard_input() -> Result<String> {

@@ -7,7 +7,7 @@ use comfy_table::Table;
 use owlet_connector::WorkReport;
 use owlet_engine::QueryOptions;
 
-use super::{Context, read_statements};
+use super::{Context, of_each, read_statements};
 use crate::arguments::{Format, QueryArguments};
 use crate::errors::{CliError, ExitStatus, Result};
 use crate::execution::{self, Execution, ProgressLines};
@@ -25,11 +25,12 @@ pub async fn run(arguments: QueryArguments, context: &Context) -> Result<ExitSta
     let destination = Destination::choose(&arguments, statements.len(), context.printer)?;
     let session = context.session()?;
     let options = session.query_options(&arguments.planning, &arguments.limits)?;
+    let options = of_each(&options, &statements)?;
     let interrupt = Interrupt::listen();
-    for statement in &statements {
+    for (statement, options) in statements.iter().zip(&options) {
         let run = Run {
             session: &session,
-            options: &options,
+            options,
             interrupt: &interrupt,
             printer: context.printer,
         };
@@ -68,6 +69,13 @@ impl Destination {
                 Format::Csv
             };
             let format = arguments.output.unwrap_or(default);
+            if statements > 1 && is_one_document(format) {
+                let hint = "run them one by one, or use -o csv, tsv, ndjson, table or markdown";
+                return Err(CliError::usage(
+                    format!("this format holds the result of one statement, not of {statements}"),
+                    hint,
+                ));
+            }
             if printer.stdout_is_terminal() && matches!(format, Format::Parquet | Format::Arrow) {
                 let hint = "write it to a file with --to, or pipe it";
                 return Err(CliError::usage(
@@ -93,6 +101,11 @@ impl Destination {
         };
         Ok(Self::File(path.clone(), format))
     }
+}
+
+/// Results of this format one behind the other are no file that anybody reads.
+fn is_one_document(format: Format) -> bool {
+    matches!(format, Format::Parquet | Format::Arrow | Format::Json)
 }
 
 /// How a statement ended; the work report is there as soon as it had been started.
@@ -192,15 +205,9 @@ impl Run<'_> {
         let started = async {
             let planned =
                 execution::plan(self.session, statement, self.options, self.interrupt).await?;
-            let schema = planned.schema();
-            let execution = Execution::start(
-                self.session,
-                planned,
-                statement,
-                self.options,
-                self.interrupt,
-                sink.lines,
-            )?;
+            let schema = planned.query.schema();
+            let execution =
+                Execution::start(self.session, planned, statement, self.interrupt, sink.lines)?;
             Ok((schema, execution))
         };
         let (schema, mut execution) = match started.await {

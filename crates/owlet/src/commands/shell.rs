@@ -1,5 +1,6 @@
 //! `owlet shell`: reads statements and backslash commands, runs them one after the other, survives their failures.
 
+use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use rustyline::error::ReadlineError;
@@ -15,7 +16,7 @@ use crate::arguments::{
 use crate::errors::{CliError, ExitStatus, Result};
 use crate::interrupt::Interrupt;
 use crate::session::Session;
-use crate::shell::completion::ShellHelper;
+use crate::shell::completion::{ShellHelper, is_complete};
 use crate::shell::directive::{self, Directive};
 use crate::statements::{self, Statement};
 use crate::units;
@@ -24,18 +25,12 @@ use crate::workers::block_on;
 const PROMPT: &str = "owlet> ";
 const HISTORY_LINES: usize = 2_000;
 
-/// Runs the command.
+/// Runs the command. Exit code 1 when something of a piped input has failed.
 pub fn run(arguments: ShellArguments, context: &Context) -> Result<ExitStatus> {
     let session = context.session()?;
-    let mut editor = editor(&session)?;
-    let history = history_file();
-    if let Some(file) = &history {
-        // The first shell on a machine has no history.
-        let _ = editor.load_history(file);
-    }
     let printer = context.printer;
     printer.note_for_people(&greeting(&session));
-    let mut shell = Shell {
+    let shell = Shell {
         context,
         session,
         planning: arguments.planning,
@@ -45,6 +40,22 @@ pub fn run(arguments: ShellArguments, context: &Context) -> Result<ExitStatus> {
         timing: printer.stderr_is_terminal(),
         work: false,
     };
+    if std::io::stdin().is_terminal() {
+        talk(shell)
+    } else {
+        follow_input(shell, std::io::stdin().lock())
+    }
+}
+
+/// Runs what people type, with a history; nothing of it ends the shell.
+fn talk(mut shell: Shell<'_>) -> Result<ExitStatus> {
+    let printer = shell.context.printer;
+    let mut editor = editor(&shell.session)?;
+    let history = history_file();
+    if let Some(file) = &history {
+        // The first shell on a machine has no history.
+        let _ = editor.load_history(file);
+    }
     loop {
         match editor.readline(PROMPT) {
             Ok(text) => {
@@ -80,6 +91,36 @@ pub fn run(arguments: ShellArguments, context: &Context) -> Result<ExitStatus> {
         }
     }
     Ok(ExitStatus::Success)
+}
+
+/// Runs what a pipe or a file brings. The last statement needs no `;`, and a failure does not stop those behind it.
+fn follow_input(mut shell: Shell<'_>, input: impl BufRead) -> Result<ExitStatus> {
+    let printer = shell.context.printer;
+    let mut status = ExitStatus::Success;
+    let mut pending = String::new();
+    // The end of the input completes whatever is pending.
+    let lines = input.lines().map(|line| line.map(Some)).chain([Ok(None)]);
+    for line in lines {
+        let line = line.map_err(|error| {
+            CliError::usage(format!("cannot read the standard input: {error}"), "")
+        })?;
+        if let Some(line) = &line {
+            pending.push_str(line);
+            pending.push('\n');
+            if !is_complete(&pending) {
+                continue;
+            }
+        }
+        match shell.handle(&std::mem::take(&mut pending)) {
+            Ok(Next::Continue) => {}
+            Ok(Next::Leave) | Err(CliError::OutputClosed) => break,
+            Err(error) => {
+                printer.message(&error.report());
+                status = ExitStatus::Failure;
+            }
+        }
+    }
+    Ok(status)
 }
 
 fn editor(session: &Session) -> Result<Editor<ShellHelper, FileHistory>> {

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use owlet_engine::{Pushdown, QueryOptions};
 
-use super::{Context, read_statements};
+use super::{Context, of_each, read_statements};
 use crate::arguments::VerifyArguments;
 use crate::comparison::{self, Answer, Difference, Verdict};
-use crate::errors::{ExitStatus, Result};
+use crate::errors::{CliError, ExitStatus, Result};
 use crate::execution::{self, Execution, ProgressLines};
 use crate::interrupt::Interrupt;
 use crate::session::Session;
@@ -19,6 +19,12 @@ const NAMES: [&str; 2] = ["with pushdown", "without pushdown"];
 
 /// Runs the command. Exit code 1 at the first difference.
 pub async fn run(arguments: VerifyArguments, context: &Context) -> Result<ExitStatus> {
+    if arguments.planning.no_pushdown {
+        return Err(CliError::usage(
+            "verify runs every statement with pushdown and without: --no-pushdown means nothing here",
+            "leave it out",
+        ));
+    }
     let statements = read_statements(&arguments.sql)?;
     let session = context.session()?;
     let options = QueryOptions {
@@ -26,13 +32,14 @@ pub async fn run(arguments: VerifyArguments, context: &Context) -> Result<ExitSt
         moment: Some(SystemTime::now()),
         ..session.query_options(&arguments.planning, &arguments.limits)?
     };
+    let options = of_each(&options, &statements)?;
     let interrupt = Interrupt::listen();
     let lines = if context.printer.stderr_is_terminal() {
         ProgressLines::Shown
     } else {
         ProgressLines::Hidden
     };
-    for statement in &statements {
+    for (statement, options) in statements.iter().zip(&options) {
         let pushed = QueryOptions {
             pushdown: Pushdown::On,
             ..options.clone()
@@ -76,13 +83,19 @@ async fn answer(
     lines: ProgressLines,
 ) -> Result<(Answer, bool)> {
     let planned = execution::plan(session, statement, options, interrupt).await?;
-    let ordered = planned.is_ordered();
-    let mut answer = Answer::new(planned.schema(), &spool_folder(session))?;
-    let mut execution = Execution::start(session, planned, statement, options, interrupt, lines)?;
-    while let Some(batch) = execution.next().await? {
-        answer.add(&batch)?;
+    let ordered = planned.query.is_ordered();
+    let mut answer = Answer::new(planned.query.schema(), &spool_folder(session))?;
+    let mut execution = Execution::start(session, planned, statement, interrupt, lines)?;
+    let read = async {
+        while let Some(batch) = execution.next().await? {
+            answer.add(&batch)?;
+        }
+        answer.finish()
     }
-    answer.finish()?;
+    .await;
+    // However it ended, nothing of it goes on at the sources.
+    execution.finish().await;
+    read?;
     Ok((answer, ordered))
 }
 

@@ -31,6 +31,12 @@ pub fn postgres(
     catalog: &str,
     settings: &PostgresSettings,
 ) -> Result<PostgresOptions, ConnectorError> {
+    refuse_open_passwords(
+        catalog,
+        Reader::FirstAt,
+        &settings.url,
+        &settings.replica_urls,
+    )?;
     let url = settings.url.as_ref().map(Secret::expose);
     let mut options = PostgresOptions::new(url.unwrap_or_default());
     options.login = guest::login(catalog, &settings.aws(), POSTGRES_ENGINES)?;
@@ -93,6 +99,12 @@ pub fn mysql(
     catalog: &str,
     settings: &MysqlSettings,
 ) -> Result<MysqlOptions, ConnectorError> {
+    refuse_open_passwords(
+        catalog,
+        Reader::Standard,
+        &settings.url,
+        &settings.replica_urls,
+    )?;
     let url = settings.url.as_ref().map(Secret::expose);
     let mut options = MysqlOptions::new(url.unwrap_or_default());
     options.login = guest::login(catalog, &settings.aws(), MYSQL_ENGINES)?;
@@ -153,6 +165,54 @@ pub fn mysql(
     });
     set(&mut options.snapshot, snapshot);
     Ok(options)
+}
+
+/// How a driver finds the end of user and password in a URL.
+#[derive(Debug, Clone, Copy)]
+enum Reader {
+    /// tokio-postgres: they end at the first `@`.
+    FirstAt,
+    /// The URL standard: they end at the last `@` before any `/`, `?` or `#`.
+    Standard,
+}
+
+impl Reader {
+    /// Whether a part of the password would be taken for host or database, which errors print.
+    fn splits_password(self, url: &str) -> bool {
+        let Some((_, rest)) = url.split_once("://") else {
+            return false;
+        };
+        match self {
+            Self::FirstAt => {
+                let address = rest.split('?').next().unwrap_or_default();
+                address.matches('@').count() > 1
+            }
+            Self::Standard => {
+                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+                rest[end..].contains('@')
+            }
+        }
+    }
+}
+
+/// Refuses URLs whose password has characters that end it too early.
+fn refuse_open_passwords(
+    catalog: &str,
+    reader: Reader,
+    url: &Option<Secret>,
+    replica_urls: &[Secret],
+) -> Result<(), ConnectorError> {
+    let mut urls = url.iter().chain(replica_urls).map(Secret::expose);
+    if !urls.any(|url| reader.splits_password(url)) {
+        return Ok(());
+    }
+    Err(ConnectorError::Configuration {
+        catalog: catalog.to_owned(),
+        message: "a url has an @ where none can be".to_owned(),
+        hint: "percent-encode the password: @ is %40, / is %2F, # is %23, ? is %3F, : is %3A; or give it as \
+               `password`"
+            .to_owned(),
+    })
 }
 
 /// A password beside a login provider would never be used.

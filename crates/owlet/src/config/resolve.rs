@@ -4,12 +4,21 @@ use toml::de::DeValue;
 
 use super::document::{self, Document, Entry, Places};
 use super::error::{ConfigError, Problem};
-use super::settings::{Catalog, CatalogSettings, Config, DynamoDbSettings, DynamoDbSource};
+use super::settings::{
+    Catalog, CatalogSettings, Config, DynamoDbSettings, DynamoDbSource, MysqlSettings,
+    ObjectSettings, PostgresSettings,
+};
 
 /// Connector words of later versions, so that their users get a better answer than "unknown".
 const LATER_CONNECTORS: [&str; 2] = ["lambda", "glue"];
 
 const CONNECTORS: [&str; 5] = ["postgres", "mysql", "sqlite", "dynamodb", "object"];
+
+/// The key of an address that goes on with a path.
+const LOCATION: &str = "location";
+
+/// What to do with keys in an address.
+const KEYS_HINT: &str = "take them out of the address, and give them as access_key_id and secret_access_key, or name a profile";
 
 /// Reads an interpolated document; every problem found is listed.
 pub fn resolve(document: Document<'_>) -> Result<Config, ConfigError> {
@@ -96,14 +105,32 @@ fn resolve_catalog(places: &Places, entry: Entry<'_>) -> Result<CatalogSettings,
             all_words(),
         ));
     };
+    let refuse_keys =
+        |addresses: &[(&str, Option<&str>)]| match addresses.iter().find_map(with_keys) {
+            None => Ok(()),
+            Some(key) => {
+                let message = format!("[{table_name}] `{key}` holds a user or a key");
+                Err(places.problem(offset, message, KEYS_HINT))
+            }
+        };
     match word.as_ref() {
-        "postgres" => places
-            .read(&table_name, value)
-            .map(CatalogSettings::Postgres),
-        "mysql" => places.read(&table_name, value).map(CatalogSettings::Mysql),
+        "postgres" => {
+            let settings: PostgresSettings = places.read(&table_name, value)?;
+            refuse_keys(&[("aws_endpoint", settings.aws_endpoint.as_deref())])?;
+            Ok(CatalogSettings::Postgres(settings))
+        }
+        "mysql" => {
+            let settings: MysqlSettings = places.read(&table_name, value)?;
+            refuse_keys(&[("aws_endpoint", settings.aws_endpoint.as_deref())])?;
+            Ok(CatalogSettings::Mysql(settings))
+        }
         "sqlite" => places.read(&table_name, value).map(CatalogSettings::Sqlite),
         "dynamodb" => {
-            let settings = places.read(&table_name, value)?;
+            let settings: DynamoDbSettings = places.read(&table_name, value)?;
+            refuse_keys(&[
+                ("endpoint", settings.endpoint.as_deref()),
+                (LOCATION, settings.location.as_deref()),
+            ])?;
             match contradiction(&settings) {
                 None => Ok(CatalogSettings::DynamoDb(settings)),
                 Some((message, hint)) => {
@@ -111,7 +138,14 @@ fn resolve_catalog(places: &Places, entry: Entry<'_>) -> Result<CatalogSettings,
                 }
             }
         }
-        "object" => places.read(&table_name, value).map(CatalogSettings::Object),
+        "object" => {
+            let settings: ObjectSettings = places.read(&table_name, value)?;
+            refuse_keys(&[
+                ("endpoint", settings.endpoint.as_deref()),
+                (LOCATION, Some(&settings.location)),
+            ])?;
+            Ok(CatalogSettings::Object(settings))
+        }
         later if LATER_CONNECTORS.contains(&later) => {
             let message =
                 format!("[{table_name}] connector \"{later}\" is not in this version of Owlet");
@@ -130,6 +164,22 @@ fn resolve_catalog(places: &Places, entry: Entry<'_>) -> Result<CatalogSettings,
             ))
         }
     }
+}
+
+/// The key of an address that holds a user, which errors and `owlet config show` would print.
+fn with_keys<'a>((key, address): &(&'a str, Option<&str>)) -> Option<&'a str> {
+    let address = (*address)?;
+    let has_keys = match address.split_once("://") {
+        // A secret may have a / of its own, an object's name an @; a bucket's name has no colon.
+        Some((_, rest)) if *key == LOCATION => rest
+            .split('/')
+            .next()
+            .is_some_and(|authority| authority.contains(['@', ':'])),
+        // A folder.
+        None if *key == LOCATION => false,
+        _ => address.contains('@'),
+    };
+    has_keys.then_some(*key)
 }
 
 /// Keys of a DynamoDB catalog that mean nothing together, with the remedy.

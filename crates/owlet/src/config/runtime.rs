@@ -1,6 +1,7 @@
 //! Builds the engine a configuration describes. The only part of the configuration that builds anything; even so
 //! it opens nothing.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use owlet_connector::ConnectorError;
@@ -14,8 +15,10 @@ use owlet_sqlite::SqliteConnector;
 use super::settings::{Catalog, CatalogSettings, DynamoDbSettings};
 use super::{Config, options};
 use crate::embedded::EmbeddedConnector;
+use crate::unusable::UnusableConnector;
 
-/// The engine with all configured catalogs.
+/// The engine with all configured catalogs. One whose settings cannot work fails when it is asked, and only then: the
+/// queries that do not name it have no part in it.
 pub fn engine(config: &Config) -> Result<Engine, EngineError> {
     let mut builder = Engine::builder(EngineConfig {
         memory_limit: config.engine.memory_limit.map(|size| size.0),
@@ -24,12 +27,27 @@ pub fn engine(config: &Config) -> Result<Engine, EngineError> {
             .spill_dir
             .as_ref()
             .map(|folder| config.path(folder)),
-        target_partitions: config.engine.target_partitions,
+        target_partitions: config.engine.target_partitions.map(NonZeroUsize::get),
     });
     for catalog in &config.catalogs {
-        builder = builder.catalog(&catalog.name, source(config, catalog)?);
+        let source = source(config, catalog).unwrap_or_else(|error| {
+            Source::Table(Arc::new(UnusableConnector::new(
+                &catalog.name,
+                catalog.settings.kind(),
+                error,
+            )))
+        });
+        builder = builder.catalog(&catalog.name, source);
     }
     builder.build()
+}
+
+/// What is wrong with the settings of catalogs that cannot work.
+pub fn problems(config: &Config) -> Vec<ConnectorError> {
+    let sources = config.catalogs.iter();
+    sources
+        .filter_map(|catalog| source(config, catalog).err())
+        .collect()
 }
 
 fn source(config: &Config, catalog: &Catalog) -> Result<Source, ConnectorError> {

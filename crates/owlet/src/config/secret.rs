@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
 
 /// Text that only [`Secret::expose`] shows; its `Debug` form and its type errors do not.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,6 +61,60 @@ impl<'de> Visitor<'de> for SecretVisitor {
 
     fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Secret, E> {
         Err(E::custom("expected text in quotes, not true or false"))
+    }
+}
+
+/// Reads a list of secrets (`deserialize_with`); serde's own messages would quote a text that stands in its place.
+pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
+    deserializer.deserialize_any(ListVisitor)
+}
+
+/// Refuses what is no list without quoting it.
+struct ListVisitor;
+
+impl ListVisitor {
+    fn refuse<T, E: serde::de::Error>() -> Result<T, E> {
+        Err(E::custom("expected a list: [\"…\", \"…\"]"))
+    }
+}
+
+impl<'de> Visitor<'de> for ListVisitor {
+    type Value = Vec<Secret>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of texts in quotes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Secret>, A::Error> {
+        let mut secrets = Vec::new();
+        while let Some(secret) = items.next_element()? {
+            secrets.push(secret);
+        }
+        Ok(secrets)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Vec<Secret>, E> {
+        Self::refuse()
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Vec<Secret>, E> {
+        Self::refuse()
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Vec<Secret>, E> {
+        Self::refuse()
+    }
+
+    fn visit_i128<E: serde::de::Error>(self, _: i128) -> Result<Vec<Secret>, E> {
+        Self::refuse()
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Vec<Secret>, E> {
+        Self::refuse()
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Vec<Secret>, E> {
+        Self::refuse()
     }
 }
 

@@ -2,13 +2,14 @@
 //! `owlet init`. Must never open anything.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::guest::{Auth, AwsKeys, GuestKeys, OneOrMore};
-use super::secret::Secret;
+use super::secret::{self, Secret};
 use crate::units::{ByteSize, Period};
 
 /// The whole configuration, resolved: no references left, paths absolute or relative to the working folder.
@@ -53,7 +54,7 @@ pub struct EngineSettings {
     /// Folder for spill files; without it the system's temporary folder.
     pub spill_dir: Option<PathBuf>,
     /// Threads a query may use at once; without it the number of cores.
-    pub target_partitions: Option<usize>,
+    pub target_partitions: Option<NonZeroUsize>,
     /// Catalog for table names without one. Without it the only catalog, or the one called awsdatacatalog.
     pub default_catalog: Option<String>,
     /// Schema for table names without one. Without it the connector's usual one (public, main, default).
@@ -73,6 +74,19 @@ pub enum CatalogSettings {
     DynamoDb(DynamoDbSettings),
     /// `"object"`.
     Object(ObjectSettings),
+}
+
+impl CatalogSettings {
+    /// The `connector =` word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Mysql(_) => "mysql",
+            Self::Sqlite(_) => "sqlite",
+            Self::DynamoDb(_) => "dynamodb",
+            Self::Object(_) => "object",
+        }
+    }
 }
 
 /// A PostgreSQL database; its schemas are PostgreSQL's.
@@ -104,7 +118,7 @@ pub struct PostgresSettings {
     /// Replaces the address of the AWS services asked for secret and role, for emulators and private endpoints.
     pub aws_endpoint: Option<String>,
     /// Standbys that queries go to, in turn, rather than to the server of url. What a URL leaves out is that of url.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "secret::list")]
     pub replica_urls: Vec<Secret>,
     /// A standby further behind is not used, e.g. "10s"; without it any that answers is.
     pub max_replica_lag: Option<Period>,
@@ -242,7 +256,7 @@ pub struct MysqlSettings {
     /// Replaces the address of the AWS services asked for secret and role, for emulators and private endpoints.
     pub aws_endpoint: Option<String>,
     /// Replicas that queries go to, in turn, rather than to the server of url. What a URL leaves out is that of url.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "secret::list")]
     pub replica_urls: Vec<Secret>,
     /// A replica further behind is not used, e.g. "10s"; without it any that answers is.
     pub max_replica_lag: Option<Period>,

@@ -1,5 +1,6 @@
 //! What `owlet.toml` may and may not say.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use super::*;
@@ -53,7 +54,7 @@ fn a_whole_file() {
         config.engine.memory_limit,
         Some(crate::units::ByteSize(512_000_000))
     );
-    assert_eq!(config.engine.target_partitions, Some(4));
+    assert_eq!(config.engine.target_partitions, NonZeroUsize::new(4));
     let names: Vec<&str> = config
         .catalogs
         .iter()
@@ -80,6 +81,55 @@ fn secrets_are_never_printed() {
     let wrong_type =
         report("[catalog.a]\nconnector = \"postgres\"\nurl = \"postgres://h/d\"\npassword = 4711");
     assert!(!wrong_type.contains("4711"), "{wrong_type}");
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_printed() {
+    for connector in ["postgres", "mysql"] {
+        for value in [
+            "\"x://u:S3cret@h/d\"",
+            "4711",
+            "{ x = \"S3cret\" }",
+            "[4711]",
+            "[[\"S3cret\"]]",
+        ] {
+            let text =
+                format!("[catalog.a]\nconnector = \"{connector}\"\nreplica_urls = {value}\n");
+            let report = report(&text);
+            assert!(
+                !report.contains("S3cret") && !report.contains("4711"),
+                "{report}"
+            );
+            assert!(report.contains("owlet.toml:3: [catalog.a]"), "{report}");
+        }
+    }
+}
+
+#[test]
+fn addresses_hold_no_keys() {
+    for text in [
+        "connector = \"dynamodb\"\nendpoint = \"http://u:S3cret@h:8000\"",
+        "connector = \"dynamodb\"\nsource = \"export\"\nlocation = \"s3://AK:S3cret@b/\"",
+        "connector = \"object\"\nlocation = \"s3://AK:S3cret@b/\"",
+        "connector = \"object\"\nlocation = \"s3://AK:S3/cret@b/\"",
+        "connector = \"object\"\nlocation = \"s3://b/\"\nendpoint = \"http://u:S3/cret@h\"",
+        "connector = \"postgres\"\nsecret = \"s\"\naws_endpoint = \"http://u:S3cret@h\"",
+    ] {
+        let report = report(&format!("[catalog.a]\n{text}\n"));
+        assert!(!report.contains("cret@"), "{report}");
+        assert!(report.contains("access_key_id"), "{report}");
+    }
+    read("[catalog.a]\nconnector = \"object\"\nlocation = \"s3://b/mia@example.com/\"\n")
+        .expect("an object's name may have an @");
+}
+
+#[test]
+fn a_query_needs_a_thread() {
+    let report = report("[engine]\ntarget_partitions = 0\n");
+    assert!(
+        report.contains("owlet.toml:2: [engine] invalid value: integer `0`, expected a nonzero"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -198,7 +248,7 @@ fn the_nearest_file_upwards_is_found() {
         folder: below.clone(),
     })
     .expect("valid");
-    assert_eq!(config.engine.target_partitions, Some(3));
+    assert_eq!(config.engine.target_partitions, NonZeroUsize::new(3));
     let named = ConfigSource {
         file: Some(below.join("none.toml")),
         folder: below,

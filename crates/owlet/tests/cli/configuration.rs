@@ -36,6 +36,17 @@ fn the_environment_names_the_file() {
 }
 
 #[test]
+fn an_empty_variable_names_no_file() {
+    let place = Place::with_shop();
+    let output = place
+        .command(&["query", "SELECT count(*) AS n FROM shop.orders"])
+        .env("OWLET_CONFIG", "")
+        .output()
+        .expect("the binary runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "n\n4\n");
+}
+
+#[test]
 fn init_writes_once() {
     let place = Place::empty();
     insta::assert_snapshot!("init", place.run(&["init"]));

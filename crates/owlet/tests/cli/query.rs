@@ -102,6 +102,55 @@ fn parameters_are_bound() {
 }
 
 #[test]
+fn a_parameter_may_belong_to_one_of_several_statements() {
+    let place = Place::with_shop();
+    place.write(
+        "two.sql",
+        "\u{feff}SELECT id FROM shop.orders WHERE customer = :who;\nSELECT id FROM shop.orders WHERE id = :id AND id < ?",
+    );
+    let answer = place.run(&[
+        "query", "-f", "two.sql", "-p", "Who=Mia", "-p", "id=2", "-p", "1=3",
+    ]);
+    assert!(
+        answer.starts_with("exit code: 0\n----- stdout -----\nid\n1\nid\n2\n"),
+        "{answer}"
+    );
+    let answer = place.run(&["query", "-f", "two.sql", "-p", "who=Mia", "-p", "no=2"]);
+    assert!(answer.starts_with("exit code: 2\n"), "{answer}");
+    assert!(
+        answer.contains("parameter :no: none of the statements uses it"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn formats_of_one_result_take_one_statement() {
+    let place = Place::empty();
+    for format in ["json", "parquet", "arrow"] {
+        let answer = place.run(&["query", "SELECT 1; SELECT 2", "-o", format]);
+        assert!(
+            answer.starts_with("exit code: 2\n----- stdout -----\n----- stderr -----\nerror: "),
+            "{answer}"
+        );
+    }
+    assert_eq!(
+        place.exit_code(&["query", "SELECT 1; SELECT 2", "-o", "ndjson"]),
+        0
+    );
+    assert_eq!(
+        place.exit_code(&["explain", "SELECT 1; SELECT 2", "-o", "json"]),
+        2
+    );
+}
+
+#[test]
+fn an_error_at_the_end_is_shown_at_the_end() {
+    let place = Place::empty();
+    let answer = place.run(&["query", "SELECT 1\n  FROM"]);
+    assert!(answer.contains("2:7"), "{answer}");
+}
+
+#[test]
 fn errors_show_the_place_and_the_remedy() {
     let place = Place::with_shop();
     insta::assert_snapshot!(

@@ -40,3 +40,9 @@ fn no_temporary_file_stays() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn pushdown_cannot_be_switched_off() {
+    let place = Place::with_shop();
+    assert_eq!(place.exit_code(&["verify", "--no-pushdown", "SELECT 1"]), 2);
+}
