@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, DateTimeField, Expr, Function,
-    FunctionArguments, Ident, Spanned, Statement, TimezoneInfo, VisitorMut,
+    FunctionArguments, Ident, Spanned, Statement, TimezoneInfo, UnaryOperator, VisitorMut,
 };
 use sqlparser::tokenizer::{Location, Span};
 
@@ -81,9 +81,40 @@ fn rewritten(expr: &Expr) -> Result<Option<Expr>, SqlError> {
             return Ok(sized_text_cast(kind, expr, data_type));
         }
         Expr::Function(function) => return special_function(function),
-        _ => return Ok(None),
+        _ => return Ok(tested_exists(expr)),
     };
     Ok(Some(rewritten))
+}
+
+/// `NOT EXISTS (…) IS TRUE` denies the test; the parser takes NOT and EXISTS for one word, and so tests the denial.
+/// Parentheses stay in the tree, so a denial in parentheses is not mistaken for it.
+fn tested_exists(expr: &Expr) -> Option<Expr> {
+    let (operand, test): (_, fn(Box<Expr>) -> Expr) = match expr {
+        Expr::IsTrue(operand) => (operand, Expr::IsTrue),
+        Expr::IsNotTrue(operand) => (operand, Expr::IsNotTrue),
+        Expr::IsFalse(operand) => (operand, Expr::IsFalse),
+        Expr::IsNotFalse(operand) => (operand, Expr::IsNotFalse),
+        Expr::IsUnknown(operand) => (operand, Expr::IsUnknown),
+        Expr::IsNotUnknown(operand) => (operand, Expr::IsNotUnknown),
+        Expr::IsNull(operand) => (operand, Expr::IsNull),
+        Expr::IsNotNull(operand) => (operand, Expr::IsNotNull),
+        _ => return None,
+    };
+    let Expr::Exists {
+        subquery,
+        negated: true,
+    } = operand.as_ref()
+    else {
+        return None;
+    };
+    let exists = Expr::Exists {
+        subquery: subquery.clone(),
+        negated: false,
+    };
+    Some(Expr::UnaryOp {
+        op: UnaryOperator::Not,
+        expr: Box::new(Expr::Nested(Box::new(test(Box::new(exists))))),
+    })
 }
 
 fn extract_function(field: &DateTimeField, operand: &Expr) -> Result<&'static str, SqlError> {
