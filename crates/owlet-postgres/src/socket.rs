@@ -127,8 +127,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for LargeReads<S> {
 }
 
 /// When to read again. A server writes 8 KB at a time; a reader that waits for its next bytes is woken for each of
-/// them, and on the server's own machine, or over a fast network, that costs both more than the bytes do. So the
-/// reader of a long and fast answer pauses after it has emptied the socket: the operating system gathers meanwhile.
+/// them, and when they come fast that costs it more than the bytes do. So the reader of a long and fast answer pauses
+/// after it has emptied the socket: the operating system gathers meanwhile.
 struct Pace {
     /// Bytes since something was asked.
     answered: usize,
@@ -141,8 +141,8 @@ struct Pace {
 
 /// Answers up to this size are read without a pause.
 const SHORT_ANSWER: usize = 512 * 1024;
-/// The pause: the shortest that the timer knows. Receive buffers hold what comes meanwhile (Linux lets them grow to
-/// twice what is read at a time, up to 6 MB).
+/// The pause: the shortest that the timer knows. Receive buffers hold what comes meanwhile: Linux lets them grow with
+/// what is read at a time, up to the limit in `tcp_rmem`.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Slower answers are read without a pause: there are few wake-ups to save.
 const FAST_BYTES_PER_MILLISECOND: usize = 32 * 1024;

@@ -47,8 +47,8 @@ pub trait Dialect: Debug + Send + Sync {
         input: &[OutputColumn],
     ) -> Result<(), Refusal>;
 
-    /// Whether the topmost operator of `relation` is exact, given that its inputs are.
-    /// Cheaper than [`Dialect::render`]; the planner calls it once per operator, bottom-up.
+    /// Whether `relation` is exact, given that its inputs are: its topmost operator over a description of them, and the
+    /// whole as it would be sent. The planner calls it once per operator, bottom-up.
     fn check_operator(&self, relation: &Relation) -> Result<(), Refusal>;
 
     /// A superset predicate: an expression the source can run that is true for every row for which

@@ -28,7 +28,7 @@ pub(crate) fn render(flavor: &dyn Flavor, relation: &Relation) -> Result<RemoteQ
     Ok(RemoteQuery { sql })
 }
 
-/// Checks the topmost operator over inputs that are taken as exact.
+/// Checks the topmost operator over inputs that are taken as exact, and that the whole can be rendered.
 pub(crate) fn check_operator(flavor: &dyn Flavor, relation: &Relation) -> Result<(), Refusal> {
     check_relation_depth(relation)?;
     let renderer = Renderer::new(flavor);
