@@ -87,6 +87,25 @@ fn uuid_and_blank_padded_columns_compare_natively_with_constants() {
 }
 
 #[test]
+fn a_result_is_read_from_the_stored_value() {
+    let users = users();
+    let stored = project(
+        users.clone(),
+        vec![col(&users, 2), col(&users, 3), col(&users, 12)],
+    );
+    assert_eq!(
+        sql(&stored),
+        r#"SELECT t0."uid" AS c0, t0."code" AS c1, t0."data" AS c2 FROM "public"."users" AS t0"#
+    );
+    let grouped = aggregate(users.clone(), vec![col(&users, 3)], vec![]);
+    assert_eq!(
+        sql(&grouped),
+        r#"SELECT t0."code"::text AS c0 FROM "public"."users" AS t0 GROUP BY t0."code"::text"#,
+        "what is computed with is the canonical form"
+    );
+}
+
+#[test]
 fn the_two_zeros_are_equal_in_comparisons() {
     let users = users();
     let condition = |operator| {

@@ -27,6 +27,9 @@ pub(super) fn table_column(
     };
     if let Some(cast) = canonical_cast(&column.data_type, &native_type, column.native_type.trim()) {
         fragment.sql = cast.apply(&raw);
+        if sends_its_text(&column.data_type, &native_type) {
+            fragment.stored = Some(raw.clone());
+        }
         fragment.native =
             native_kind(&column.data_type, &native_type).map(|kind| Native { sql: raw, kind });
         if type_class(&column.data_type) == TypeClass::Text && fragment.native.is_none() {
@@ -101,11 +104,21 @@ fn native_kind(data_type: &DataType, native_type: &str) -> Option<NativeKind> {
     if native_type == "uuid" {
         return Some(NativeKind::Uuid);
     }
-    let is_blank_padded = matches!(native_type, "character" | "bpchar" | "char")
+    is_blank_padded(native_type).then_some(NativeKind::BlankPadded)
+}
+
+fn is_blank_padded(native_type: &str) -> bool {
+    matches!(native_type, "character" | "bpchar" | "char")
         || native_type.starts_with("character(")
         || native_type.starts_with("char(")
-        || native_type.starts_with("bpchar(");
-    is_blank_padded.then_some(NativeKind::BlankPadded)
+        || native_type.starts_with("bpchar(")
+}
+
+/// Types of whose binary form the connector makes the canonical text itself, so that the server need not convert every
+/// value. (`"char"` with its quotes is another type.)
+fn sends_its_text(data_type: &DataType, native_type: &str) -> bool {
+    let is_sent = matches!(native_type, "uuid" | "json" | "jsonb") || is_blank_padded(native_type);
+    is_sent && type_class(data_type) == TypeClass::Text
 }
 
 /// Types whose stored value is the text itself.
