@@ -1,9 +1,8 @@
 //! `lower(x)` and `upper(x)` compared with ASCII constants. Sources fold the case of other letters by their own
 //! rules, but against an ASCII text only those letters matter whose other case is ASCII. Must never know a dialect.
 //!
-//! The engine folds each character on its own and keeps those whose other case is more than one character
-//! (Unicode Character Database, simple mappings: only U+212A has an ASCII lower case, only U+0131 and U+017F have an
-//! ASCII upper case).
+//! The engine folds each character on its own (Unicode Character Database, simple mappings: only U+0130 and U+212A have
+//! an ASCII lower case, only U+0131 and U+017F have an ASCII upper case).
 
 use owlet_connector::{Expression, Literal, LiteralValue};
 
@@ -79,7 +78,7 @@ fn folded(expression: &Expression) -> Option<Expression> {
         return None;
     };
     let (function, pairs): (&str, &[(&str, &str)]) = match name.as_str() {
-        "lower" => (ASCII_LOWER, &[("\u{212a}", "k")]),
+        "lower" => (ASCII_LOWER, &[("\u{130}", "i"), ("\u{212a}", "k")]),
         "upper" => (ASCII_UPPER, &[("\u{131}", "I"), ("\u{17f}", "S")]),
         _ => return None,
     };
@@ -111,9 +110,10 @@ fn is_ascii(expression: &Expression) -> bool {
 
 #[cfg(test)]
 mod tests {
-    /// What the tables above claim about every character there is.
+    /// What the tables above claim about every character there is. The standard library has full mappings: that of U+0130
+    /// is two characters, its simple one is `i`.
     #[test]
-    fn only_three_other_letters_have_an_ascii_case() {
+    fn only_four_other_letters_have_an_ascii_case() {
         let single = |mut mapped: Box<dyn Iterator<Item = char>>| {
             let first = mapped.next();
             first.filter(|first| mapped.next().is_none() && first.is_ascii())
@@ -127,5 +127,16 @@ mod tests {
             .collect();
         assert_eq!(lower, [('\u{212a}', 'k')]);
         assert_eq!(upper, [('\u{131}', 'I'), ('\u{17f}', 'S')]);
+        let begins_in_ascii = |other: &char| {
+            other
+                .to_lowercase()
+                .next()
+                .is_some_and(|first| first.is_ascii())
+        };
+        let longer: Vec<char> = others()
+            .filter(|other| other.to_lowercase().count() > 1)
+            .filter(begins_in_ascii)
+            .collect();
+        assert_eq!(longer, ['\u{130}']);
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Fragment {
     /// A condition that is true, or fails the query when the stored value does not fit its declared type.
     /// It must be part of the `WHERE` of the select whose rows are computed on.
     pub guard: Option<String>,
+    /// A guard of its stored value stands here or in a select further in.
+    pub guarded: bool,
     /// A column or a short constant: it may be repeated without growing the text.
     pub simple: bool,
     /// A whole number of at most 32 bits, even if its type is a float: millions of them add up without rounding.
@@ -88,6 +90,7 @@ impl Fragment {
             native: None,
             stored: None,
             guard: None,
+            guarded: false,
             simple: false,
             small_whole: false,
             unbounded_scale: false,

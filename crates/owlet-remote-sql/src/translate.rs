@@ -369,6 +369,8 @@ fn value(
     Ok(Fragment {
         unbounded_scale: operands.iter().any(|operand| operand.unbounded_scale),
         unbounded_length: has_length && grows,
+        // A cast that only widens is spelled as the column itself.
+        guarded: operands.iter().any(|operand| operand.guarded),
         ..Fragment::computed(sql, data_type.clone(), label)
     })
 }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::errors::{Place, connector_error};
 use crate::functions;
+use crate::infer::{InferredTypes, KnownTypes, SchemaVersion};
 use crate::options::SqliteOptions;
 
 /// Connections to one database file. There is no upper bound on open connections: a query may read several scans in
@@ -17,6 +18,7 @@ pub(crate) struct Pool {
     catalog: String,
     options: SqliteOptions,
     idle: Mutex<Vec<(FileIdentity, Connection)>>,
+    types: KnownTypes,
 }
 
 /// A connection that goes back to the pool when dropped.
@@ -29,7 +31,7 @@ pub(crate) struct PooledConnection {
 
 /// Which file a connection has open: a database may be replaced by renaming another file over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileIdentity {
+pub(crate) struct FileIdentity {
     device: u64,
     inode: u64,
 }
@@ -41,6 +43,7 @@ impl Pool {
             catalog,
             options,
             idle: Mutex::new(Vec::new()),
+            types: KnownTypes::default(),
         })
     }
 
@@ -177,6 +180,18 @@ impl PooledConnection {
     /// Catalog name.
     pub fn catalog(&self) -> &str {
         self.pool.catalog()
+    }
+
+    /// Native types of those columns of a table for which SQLite tells none.
+    pub fn inferred_types(&self, table: &str, columns: &[&str]) -> rusqlite::Result<InferredTypes> {
+        let version = SchemaVersion {
+            file: self.identity,
+            number: self.query_row("PRAGMA schema_version", [], |row| row.get(0))?,
+        };
+        let steps = self.pool.options.inference_steps;
+        self.pool
+            .types
+            .of_table(self, version, table, columns, steps)
     }
 }
 

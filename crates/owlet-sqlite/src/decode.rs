@@ -10,6 +10,7 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use owlet_connector::{ConnectorError, Result};
+use owlet_remote_sql::sqlite::column::INFERENCE;
 use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ pub(crate) struct ColumnSource {
     pub column: String,
     /// Any text or number is read as text.
     pub untyped: bool,
+    /// Its type follows from its first values.
+    pub inferred: bool,
 }
 
 /// Collects rows into batches.
@@ -89,7 +92,11 @@ impl Decoder {
             }
             if !self.columns[position].append(stored) {
                 let expected = self.columns[position].expectation();
-                let message = format!("{}, where {expected} is expected", describe(stored));
+                let mut message = format!("{}, where {expected} is expected", describe(stored));
+                if self.sources[position].inferred {
+                    message.push_str("; ");
+                    message.push_str(INFERENCE);
+                }
                 return Ok(Err(Unfit {
                     column: position,
                     message,

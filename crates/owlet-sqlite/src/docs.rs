@@ -24,13 +24,15 @@ pub fn type_table() -> DocTable {
         "VARCHAR(20)" => "contains `CHAR`, `CLOB` or `TEXT`",
         "BLOB" => "contains `BLOB`",
         "DOUBLE" => "contains `REAL`, `FLOA` or `DOUB`",
-        "NUMERIC" => "`NUMERIC`, `DECIMAL`, `NUMBER` without precision; numbers computed in views",
+        "NUMERIC" => {
+            "`NUMERIC`, `DECIMAL`, `NUMBER` without precision; `NUM`, as SQLite calls casts to other words in views"
+        }
         "DECIMAL(10,2)" => "`DECIMAL(p,s)`, `NUMERIC(p,s)` with p up to 38",
         "BOOLEAN" => "`BOOLEAN`, `BOOL`",
         "DATE" => "`DATE`",
         "DATETIME" => "`DATETIME`, `TIMESTAMP`",
         "TIMESTAMPTZ" => "`TIMESTAMPTZ`, `TIMESTAMP WITH TIME ZONE`",
-        _ => "none, `ANY`, and every other word",
+        _ => "`ANY`, and every other word",
     };
     let rows = declarations
         .iter()

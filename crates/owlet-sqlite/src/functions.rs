@@ -35,10 +35,7 @@ fn unfit(context: &Context<'_>) -> Result<i64> {
     Err(misfit(
         context,
         1,
-        format!(
-            "{}, where {expectation} is declared",
-            describe(context.get_raw(0))
-        ),
+        format!("{}, {expectation}", describe(context.get_raw(0))),
     ))
 }
 

@@ -10,6 +10,7 @@ mod decode;
 pub mod docs;
 mod errors;
 mod functions;
+mod infer;
 mod metadata;
 mod options;
 mod plan;

@@ -1,19 +1,22 @@
 //! What SQLite says about its tables: names, declared types, keys, collations, row counts.
-//! Reads the schema and statistics tables only, never table data. Must never know plans.
+//! Reads the schema and statistics tables, and table data only for the types of columns that have none declared.
+//! Must never know plans.
 
 use owlet_connector::{
     Collation, ColumnMetadata, ConnectorError, Result, RowCount, TableKind, TableMetadata,
     TableSummary,
 };
-use owlet_remote_sql::sqlite::column::{ColumnKind, ROW_NUMBER_TYPE, STRICT_SUFFIX};
+use owlet_remote_sql::sqlite::column::{
+    ANY_TYPE, ColumnKind, ROW_NUMBER_TYPE, STRICT_SUFFIX, UNKNOWN_TYPE,
+};
 use rusqlite::{OptionalExtension, params};
 
 use crate::connection::PooledConnection;
 
 /// The only schema: attached databases belong to a connection, not to a file.
 pub(crate) const SCHEMA: &str = "main";
-/// The native type shown for columns without a declared type.
-const UNDECLARED: &str = "ANY";
+/// What SQLite calls columns of views that hold blobs, values of several types, or values of a column without a type.
+const TYPE_OF_MIXTURES: &str = "BLOB";
 /// A row takes at least this many bytes: bounds the estimate from row numbers.
 const SMALLEST_ROW: u64 = 4;
 
@@ -85,6 +88,36 @@ struct Listed {
     strict: bool,
 }
 
+impl DeclaredColumn {
+    fn is_undeclared(&self) -> bool {
+        self.declared_type.trim().is_empty()
+    }
+}
+
+impl Listed {
+    /// Whether only values tell a column's type. Virtual tables are not asked for values: they may need conditions.
+    fn is_untyped(&self, column: &DeclaredColumn) -> bool {
+        let may_be_mixture = || column.declared_type.eq_ignore_ascii_case(TYPE_OF_MIXTURES);
+        match self.kind {
+            TableKind::View => column.is_undeclared() || may_be_mixture(),
+            _ => self.is_stored && column.is_undeclared(),
+        }
+    }
+
+    /// The native type that a declaration means.
+    fn native_type(&self, column: &DeclaredColumn) -> String {
+        let declared = match column.declared_type.trim() {
+            "" => ANY_TYPE,
+            declared => declared,
+        };
+        if self.strict {
+            format!("{declared}{STRICT_SUFFIX}")
+        } else {
+            declared.to_owned()
+        }
+    }
+}
+
 /// One row of `PRAGMA table_xinfo`.
 struct DeclaredColumn {
     name: String,
@@ -124,10 +157,23 @@ fn describe(connection: &PooledConnection, listed: &Listed) -> Result<TableMetad
 fn read_table(connection: &PooledConnection, listed: &Listed) -> rusqlite::Result<TableMetadata> {
     let declared = declared_columns(connection, &listed.name)?;
     let row_number = row_number_column(connection, listed, &declared)?;
+    let untyped: Vec<&str> = declared
+        .iter()
+        .filter(|column| listed.is_untyped(column))
+        .map(|column| column.name.as_str())
+        .collect();
+    let inferred = connection.inferred_types(&listed.name, &untyped)?;
     let mut columns = Vec::with_capacity(declared.len());
     for (position, column) in declared.iter().enumerate() {
         let is_row_number = row_number == Some(position);
-        columns.push(column_metadata(connection, listed, column, is_row_number));
+        let native_type = match inferred.get(&column.name) {
+            Some(inferred) if inferred != UNKNOWN_TYPE || column.is_undeclared() => {
+                inferred.clone()
+            }
+            _ if is_row_number => ROW_NUMBER_TYPE.to_owned(),
+            _ => listed.native_type(column),
+        };
+        columns.push(column_metadata(connection, listed, column, native_type));
     }
     TableMetadata::make_names_unique(&mut columns);
 
@@ -215,21 +261,9 @@ fn column_metadata(
     connection: &PooledConnection,
     listed: &Listed,
     declared: &DeclaredColumn,
-    is_row_number: bool,
+    native_type: String,
 ) -> ColumnMetadata {
-    let declared_type = declared.declared_type.trim();
-    let shown = if declared_type.is_empty() {
-        UNDECLARED
-    } else {
-        declared_type
-    };
-    let native_type = if is_row_number {
-        ROW_NUMBER_TYPE.to_owned()
-    } else if listed.strict {
-        format!("{shown}{STRICT_SUFFIX}")
-    } else {
-        shown.to_owned()
-    };
+    let is_row_number = native_type == ROW_NUMBER_TYPE;
     let kind = ColumnKind::from_declared_type(&native_type);
     let in_key_of_clustered_table = listed.without_row_number && declared.key_position > 0;
     let mut column = ColumnMetadata::new(&declared.name, kind.data_type(), native_type);

@@ -8,7 +8,7 @@ use owlet_connector::{
 };
 use owlet_remote_sql::request::saves_work;
 use owlet_remote_sql::sqlite::SqliteDialect;
-use owlet_remote_sql::sqlite::column::ColumnKind;
+use owlet_remote_sql::sqlite::column::{ColumnKind, INFERRED_SUFFIX};
 use owlet_remote_sql::{Dialect, Refusal, Relation, RemoteTable};
 use serde::{Deserialize, Serialize};
 
@@ -221,11 +221,13 @@ pub(crate) fn plan(
                     .unwrap_or_default(),
                 column: origin.source_name.clone(),
                 untyped: ColumnKind::from_declared_type(&origin.native_type) == ColumnKind::Untyped,
+                inferred: origin.native_type.ends_with(INFERRED_SUFFIX),
             },
             None => ColumnSource {
                 table: String::new(),
                 column: format!("c{position}"),
                 untyped: false,
+                inferred: false,
             },
         })
         .collect();

@@ -12,8 +12,8 @@ use arrow::datatypes::{
 use futures::StreamExt;
 use owlet_connector::{
     Budget, ColumnReference, CompareOperator, Connector, ConnectorError, Exactness, Expression,
-    Literal, NullsOrder, QueryWork, Result, RowCount, ScanContext, ScanDescription, ScanPlan,
-    ScanRequest, SortDirection, SortKey, TableKind, TableMetadata,
+    Literal, LiteralValue, NullsOrder, QueryWork, Result, RowCount, ScanContext, ScanDescription,
+    ScanPlan, ScanRequest, SortDirection, SortKey, TableKind, TableMetadata,
 };
 use owlet_remote_sql::{
     AggregateExpression, AggregateFunction, QueryOptions, Relation, RemoteTable, SqlConnector,
@@ -471,7 +471,7 @@ async fn dropping_and_cancelling_interrupt_the_statement() {
     let source = source(
         "CREATE TABLE n (i INTEGER PRIMARY KEY);
          WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 3000) INSERT INTO n SELECT i FROM s;
-         CREATE VIEW slow AS SELECT count(*) AS c FROM n AS a, n AS b, n AS c WHERE a.i + b.i + c.i = -1;",
+         CREATE VIEW slow AS SELECT CAST(count(*) AS INTEGER) AS c FROM n AS a, n AS b, n AS c WHERE a.i + b.i + c.i = -1;",
     );
     let slow = table(&source, "slow").await;
     let plan = source
@@ -505,6 +505,205 @@ async fn dropping_and_cancelling_interrupt_the_statement() {
         rows(&scan(&source, &request(&n, &[0])).await.expect("reads")),
         3_000
     );
+}
+
+#[tokio::test]
+async fn columns_without_a_type_have_that_of_their_first_values() {
+    let source = source(
+        "CREATE TABLE sales (region TEXT, units INT, price REAL, note, code BLOB);
+         INSERT INTO sales VALUES ('n', 2, 1.5, 'x', x'01'), ('n', 3, NULL, 7, x'02'), ('s', NULL, 2.0, NULL, NULL);
+         CREATE VIEW report AS SELECT region, count(*) AS n, sum(units) AS units, avg(price) AS price,
+             sum(CASE region WHEN 'n' THEN units ELSE price END) AS mixed, upper(region) AS name, max(note) AS note,
+             max(code) AS code, NULL AS unset, CAST(count(*) AS INTEGER) AS told FROM sales GROUP BY region;
+         CREATE TABLE copied AS SELECT * FROM report;
+         CREATE VIEW either AS SELECT units AS x FROM sales UNION ALL SELECT region FROM sales;",
+    );
+    for name in ["report", "copied"] {
+        let report = table(&source, name).await;
+        let types: Vec<(&str, &str)> = report
+            .columns
+            .iter()
+            .map(|column| (column.name.as_str(), column.native_type.as_str()))
+            .collect();
+        assert_eq!(
+            types,
+            [
+                ("region", "TEXT"),
+                ("n", "INTEGER INFERRED"),
+                ("units", "INTEGER INFERRED"),
+                ("price", "REAL INFERRED"),
+                ("mixed", "REAL INFERRED"),
+                ("name", "ANY"),
+                ("note", "ANY"),
+                ("code", "BLOB INFERRED"),
+                // Without a value there is nothing to go by: only texts fit.
+                ("unset", "TEXT INFERRED"),
+                ("told", "INT"),
+            ]
+        );
+        let all: Vec<usize> = (0..types.len()).collect();
+        let batches = scan(&source, &request(&report, &all)).await.expect("fits");
+        assert_eq!(rows(&batches), 2);
+        assert_eq!(integers(&batches, 1), [2, 1]);
+    }
+    // SQLite calls mixtures BLOB.
+    let either = table(&source, "either").await;
+    assert_eq!(either.columns[0].native_type, "ANY");
+}
+
+#[tokio::test]
+async fn a_later_value_of_another_type_is_an_error() {
+    let source = source(
+        "CREATE TABLE events (id INTEGER PRIMARY KEY, amount);
+         WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 12000)
+             INSERT INTO events SELECT i, CASE WHEN i = 12000 THEN 'many' ELSE i END FROM s;
+         CREATE VIEW doubled AS SELECT id, amount, amount || '' AS text FROM events;
+         CREATE VIEW late AS SELECT CASE WHEN id > 11000 THEN id END AS late FROM events;",
+    );
+    for name in ["events", "doubled"] {
+        let events = table(&source, name).await;
+        let read = scan(&source, &request(&events, &[1])).await;
+        let greatest = Relation::Aggregate {
+            input: Box::new(leaf(&events)),
+            keys: Vec::new(),
+            aggregates: vec![AggregateExpression {
+                function: AggregateFunction::Maximum,
+                argument: Some(column(&events, 1)),
+                distinct: false,
+                filter: None,
+                data_type: DataType::Int64,
+            }],
+        };
+        let pushed = query(&source, &greatest).await;
+        for outcome in [read, pushed] {
+            let error = outcome.expect_err("a text is no integer").to_string();
+            assert!(
+                error.contains(&format!("{name}.amount")) && error.contains("'many' is a text"),
+                "{error}"
+            );
+            assert!(error.contains("CAST"), "{error}");
+        }
+    }
+    // Numbers in a column whose first rows show nothing are not taken for texts.
+    let late = table(&source, "late").await;
+    let error = scan(&source, &request(&late, &[0]))
+        .await
+        .expect_err("a number without a type")
+        .to_string();
+    assert!(error.contains("11001 is an integer"), "{error}");
+}
+
+#[tokio::test]
+async fn a_view_that_is_costly_to_look_at_needs_a_type() {
+    let source = source(SHOP);
+    let path = source._folder.path().join("shop.db");
+    let impatient = SqliteConnector::new(
+        "shop",
+        SqliteOptions {
+            inference_steps: 1_000,
+            ..SqliteOptions::new(path)
+        },
+    )
+    .expect("valid options");
+    let totals = impatient
+        .table("main", "totals")
+        .await
+        .expect("reads metadata")
+        .expect("exists");
+    assert_eq!(totals.columns[2].native_type, "TEXT INFERRED");
+    let plan = impatient
+        .plan_scan(&request(&totals, &[2]))
+        .await
+        .expect("plans");
+    let mut stream = impatient.open(&plan, 0, context(&CancellationToken::new()));
+    let error = stream
+        .next()
+        .await
+        .expect("an answer")
+        .expect_err("a number without a type")
+        .to_string();
+    assert!(
+        error.contains("totals.orders") && error.contains("is an integer"),
+        "{error}"
+    );
+    // The limit is lifted for the statement itself, and other columns are not concerned.
+    let plan = impatient
+        .plan_scan(&request(&totals, &[0]))
+        .await
+        .expect("plans");
+    let mut stream = impatient.open(&plan, 0, context(&CancellationToken::new()));
+    let batch = stream.next().await.expect("rows").expect("reads");
+    assert_eq!(batch.num_rows(), 3);
+}
+
+/// SQLite puts the constant of `column = constant` in the column's place in all other conditions, which the guard must
+/// survive. Indexes stay of use, partial ones too.
+#[tokio::test]
+async fn equality_with_a_constant_is_guarded_too() {
+    let source = source(
+        "CREATE TABLE loose (id INTEGER PRIMARY KEY, n INT, r REAL, d DATE, s TEXT, b BLOB);
+         INSERT INTO loose VALUES (1, 5, 1.5, '2024-01-01', 'x', x'01'), (2, 'many', 'half', 'soon', x'02', 'text');
+         CREATE TABLE indexed (id INTEGER PRIMARY KEY, n INT, state TEXT);
+         CREATE INDEX opened ON indexed (n) WHERE state = 'open';
+         CREATE TABLE keyed (n INT, other INT);
+         CREATE INDEX by_n ON keyed (n);",
+    );
+    let loose = table(&source, "loose").await;
+    for (position, value, data_type) in [
+        (1, LiteralValue::Integer(5), DataType::Int64),
+        (2, LiteralValue::Float(1.5), DataType::Float64),
+        (3, LiteralValue::Integer(19_723), DataType::Date32),
+        (4, LiteralValue::Text("x".to_owned()), DataType::Utf8),
+        (5, LiteralValue::Binary(vec![1]), DataType::Binary),
+    ] {
+        let constant = Expression::Literal(Literal { value, data_type });
+        let equal = compare(
+            column(&loose, position),
+            CompareOperator::Equal,
+            constant.clone(),
+        );
+        let swapped = compare(
+            constant.clone(),
+            CompareOperator::Equal,
+            column(&loose, position),
+        );
+        let listed = Expression::InList {
+            expression: Box::new(column(&loose, position)),
+            list: vec![constant],
+            negated: false,
+        };
+        for filter in [equal, swapped, listed] {
+            let mut wanted = request(&loose, &[0]);
+            wanted.filters = vec![filter];
+            let error = scan(&source, &wanted).await.expect_err("does not fit");
+            assert!(matches!(error, ConnectorError::Value { .. }), "{error}");
+        }
+    }
+    let keyed = table(&source, "keyed").await;
+    let mut wanted = request(&keyed, &[1]);
+    wanted.filters = vec![compare(
+        column(&keyed, 0),
+        CompareOperator::Equal,
+        Expression::Literal(Literal::int64(5)),
+    )];
+    let plan = source.connector.plan_scan(&wanted).await.expect("plans");
+    assert_eq!(plan.access, "index search", "{}", plan.remote);
+    let indexed = table(&source, "indexed").await;
+    let mut wanted = request(&indexed, &[0]);
+    wanted.filters = vec![
+        compare(
+            column(&indexed, 2),
+            CompareOperator::Equal,
+            Expression::Literal(Literal::text("open")),
+        ),
+        compare(
+            column(&indexed, 1),
+            CompareOperator::Greater,
+            Expression::Literal(Literal::int64(5)),
+        ),
+    ];
+    let plan = source.connector.plan_scan(&wanted).await.expect("plans");
+    assert_eq!(plan.access, "index search", "{}", plan.remote);
 }
 
 #[tokio::test]

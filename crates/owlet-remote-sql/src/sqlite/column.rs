@@ -39,8 +39,29 @@ pub enum ColumnKind {
 
 /// A declared type that SQLite itself enforces (a `STRICT` table) is listed with this suffix.
 pub const STRICT_SUFFIX: &str = " STRICT";
+/// The native type of a column for which SQLite tells none, taken from its first values, has this suffix.
+pub const INFERRED_SUFFIX: &str = " INFERRED";
+/// The native type of such a column while nothing is known of its values: it may hold texts only, because numbers
+/// would be compared as texts without anybody having said so.
+pub const UNKNOWN_TYPE: &str = "TEXT INFERRED";
+/// The native type of a column that holds texts, or texts and numbers, and is read as text.
+pub const ANY_TYPE: &str = "ANY";
 /// The native type of a column that is an alias of the row's number, which is always an integer.
 pub const ROW_NUMBER_TYPE: &str = "INTEGER PRIMARY KEY";
+
+/// What a value of a column must be, for people: `where` and the rest of the sentence.
+pub fn expectation(native_type: &str) -> String {
+    let expected = ColumnKind::from_declared_type(native_type).expectation();
+    if native_type.ends_with(INFERRED_SUFFIX) {
+        format!("where {expected} is expected; {INFERENCE}")
+    } else {
+        format!("where {expected} is declared")
+    }
+}
+
+/// Why a value of an inferred type can be of another, and what to do.
+pub const INFERENCE: &str = "SQLite tells no type for this column, so its first values decided: \
+     CAST(… AS INTEGER), REAL or TEXT in the view, or in a view over the table, tells one";
 
 impl ColumnKind {
     /// Reads a declared type (any case; may be empty).
@@ -138,7 +159,7 @@ fn decimal(arguments: Option<&str>) -> ColumnKind {
 
 #[cfg(test)]
 mod tests {
-    use super::ColumnKind;
+    use super::{ANY_TYPE, ColumnKind, UNKNOWN_TYPE};
 
     #[test]
     fn declared_types_follow_sqlites_affinity_rules() {
@@ -178,6 +199,11 @@ mod tests {
             ("TIME", ColumnKind::Untyped),
             ("ANY STRICT", ColumnKind::Untyped),
             ("TEXT STRICT", ColumnKind::Text),
+            ("INTEGER INFERRED", ColumnKind::Integer),
+            ("REAL INFERRED", ColumnKind::Real),
+            ("BLOB INFERRED", ColumnKind::Blob),
+            (UNKNOWN_TYPE, ColumnKind::Text),
+            (ANY_TYPE, ColumnKind::Untyped),
         ];
         for (declared, expected) in cases {
             assert_eq!(

@@ -173,11 +173,35 @@ fn instant_constant(operand: &Fragment) -> Option<i128> {
 fn compare(call: &Call<'_>, texts: &[String]) -> Result<String, Refusal> {
     match (call.detail, texts) {
         (Detail::Compare(operator), [left, right]) => {
-            Ok(format!("({left} {} {right})", compare_symbol(operator)))
+            let comparison = format!("({left} {} {right})", compare_symbol(operator));
+            Ok(match operator {
+                CompareOperator::Equal => keeping_guards(call, comparison),
+                _ => comparison,
+            })
         }
         (Detail::InList { negated }, [tested, candidates @ ..]) => {
-            Ok(in_list(tested, candidates, negated))
+            let membership = in_list(tested, candidates, negated);
+            Ok(match candidates {
+                // SQLite takes it for `=`.
+                [_] if !negated => keeping_guards(call, membership),
+                _ => membership,
+            })
         }
         _ => Err(call.refuse(Construct::Equality, "a form that is not known")),
+    }
+}
+
+/// An equality that leaves the guard of its column alone. Where a conjunct of WHERE is `column = constant`, SQLite puts
+/// the constant in the column's place in all others, and a guard would test the constant. A condition with COLLATE
+/// around it is not taken for one, but still finds its index; on a truth value the collation means nothing.
+fn keeping_guards(call: &Call<'_>, equality: String) -> String {
+    let has_constant = call
+        .operands
+        .iter()
+        .any(|operand| operand.literal.is_some());
+    if has_constant && call.operands.iter().any(|operand| operand.guarded) {
+        format!("({equality} COLLATE BINARY)")
+    } else {
+        equality
     }
 }

@@ -3,7 +3,7 @@
 
 use owlet_connector::ColumnMetadata;
 
-use super::column::{ColumnKind, ROW_NUMBER_TYPE, STRICT_SUFFIX};
+use super::column::{ColumnKind, ROW_NUMBER_TYPE, STRICT_SUFFIX, expectation};
 use super::functions;
 use super::literal::quoted;
 use crate::class::{TypeClass, type_class};
@@ -42,7 +42,8 @@ pub(super) fn table_column(
     // A column that the connector reads as another type than its declaration says is text made from values.
     let is_converted = type_class(&kind.data_type()) != type_class(&column.data_type);
     let guard = |fits: String| {
-        let expectation = quoted(&kind.expectation()).unwrap_or_else(|_| "''".to_owned());
+        let expectation =
+            quoted(&expectation(&column.native_type)).unwrap_or_else(|_| "''".to_owned());
         format!(
             "CASE WHEN {fits} THEN 1 ELSE {}({raw}, {label}, {expectation}) END",
             functions::UNFIT
@@ -106,5 +107,6 @@ pub(super) fn table_column(
         }
         ColumnKind::Integer | ColumnKind::Text | ColumnKind::Blob | ColumnKind::Real => {}
     }
+    fragment.guarded = fragment.guard.is_some();
     fragment
 }
