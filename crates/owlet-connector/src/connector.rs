@@ -1,5 +1,6 @@
 //! The trait every source implements. Must never know how plans are made or results are shown.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -92,6 +93,12 @@ pub trait Connector: Debug + Send + Sync {
         None
     }
 
+    /// DynamoDB read capacity units that samples of tables have consumed so far to find their columns, by table as in
+    /// [`ScanPlan::table`]. The engine counts what a query's planning adds. Empty for sources that are not sampled.
+    fn sampled_rcu(&self) -> BTreeMap<String, f64> {
+        BTreeMap::new()
+    }
+
     /// Where statements run and as whom. A connector with SQL runs the statements of every other one with an equal
     /// identity: the tables of both are visible to it, and its answers are the same. `None`: nobody else's. Does no
     /// I/O.
@@ -110,6 +117,9 @@ pub struct Activity {
     pub connections: usize,
     /// Statements the source works for.
     pub statements: usize,
+    /// Tasks that live as long as these connections. Others end by themselves, and are waited for before the process
+    /// ends: they may be cancelling statements.
+    pub lasting_tasks: usize,
 }
 
 /// What `owlet doctor` prints for one source.

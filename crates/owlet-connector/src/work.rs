@@ -227,6 +227,11 @@ impl QueryWork {
         recorder
     }
 
+    /// DynamoDB read capacity units consumed so far.
+    pub fn rcu_consumed(&self) -> f64 {
+        self.total_milli_rcu.load(Ordering::Relaxed) as f64 / 1000.0
+    }
+
     /// Number of scans of this catalog that the query has planned so far.
     pub fn scans_of(&self, catalog: &str) -> usize {
         lock(&self.sources)
@@ -305,7 +310,7 @@ impl WorkRecorder {
 
     /// Read capacity units left in the query's budget.
     pub fn rcu_left(&self) -> Option<f64> {
-        let used = self.query.total_milli_rcu.load(Ordering::Relaxed) as f64 / 1000.0;
+        let used = self.query.rcu_consumed();
         self.query
             .budget
             .max_rcu

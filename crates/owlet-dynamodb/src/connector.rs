@@ -1,5 +1,6 @@
 //! The connector: the contract's methods over catalog, planner and readers. Must never decide anything itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -186,6 +187,10 @@ impl Connector for DynamoDbConnector {
             split,
             context,
         )
+    }
+
+    fn sampled_rcu(&self) -> BTreeMap<String, f64> {
+        self.tables.sampled_rcu()
     }
 
     async fn health(&self) -> Health {

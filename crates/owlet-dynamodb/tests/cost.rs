@@ -8,7 +8,7 @@ use owlet_connector::{
 };
 use owlet_dynamodb::{DynamoDbConnector, DynamoDbOptions};
 use serde_json::{Value, json};
-use support::{Index, Source, TestTable, options};
+use support::{Index, Source, TestTable, connector, options};
 
 const CUSTOMERS: usize = 60;
 const ORDERS: usize = 60;
@@ -309,4 +309,20 @@ fn requests(source: &Source) -> Vec<ScanRequest> {
         requests.push(request);
     }
     requests
+}
+
+#[tokio::test]
+async fn samples_are_counted_by_table() {
+    let table = TestTable::create("sampled", &[("id", "S")], &[]).await;
+    table.put(&[json!({"id": {"S": "a"}})]).await;
+    let connector = connector();
+    assert!(connector.sampled_rcu().is_empty());
+    for _ in 0..2 {
+        let found = connector.table("default", &table.name).await;
+        assert!(found.expect("described").is_some());
+        // The columns are known the second time.
+        let sampled = connector.sampled_rcu();
+        assert_eq!(sampled.len(), 1);
+        assert_eq!(sampled[&format!("default.{}", table.name)], 0.5);
+    }
 }

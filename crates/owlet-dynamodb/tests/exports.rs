@@ -529,6 +529,17 @@ async fn the_newest_finished_full_export_is_the_table() {
         .await
         .expect("it is inferred");
     assert_eq!((report.items, report.rcu), (1, 0.0));
+    // The override file may be made from the report, so that does not ask for it.
+    let overriding = || {
+        let options = DynamoDbOptions {
+            schema_overrides: Some(folder.path().join("schema.toml")),
+            ..options()
+        };
+        let location = folder.path().to_str().expect("the path is text");
+        DynamoDbExportConnector::new("archive", location, options).expect("valid")
+    };
+    assert!(overriding().table("default", "Orders").await.is_err());
+    assert!(overriding().infer_schema("Orders").await.is_ok());
     let error = connector
         .infer_schema("missing")
         .await

@@ -162,3 +162,40 @@ async fn tables_are_found_by_any_case_and_missing_ones_are_not() {
     let health = connector.health().await;
     assert!(health.healthy, "{health:?}");
 }
+
+/// The file of `schema_overrides` is made from an inference, which must not ask for it; queries do.
+#[tokio::test]
+async fn an_inference_can_make_the_override_file() {
+    let table = TestTable::create("overrides", &[("id", "S")], &[]).await;
+    table
+        .put(&[json!({"id": {"S": "a"}, "total": {"N": "1.50"}})])
+        .await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("schema.toml");
+    let connector = || {
+        let options = DynamoDbOptions {
+            schema_overrides: Some(file.clone()),
+            ..options()
+        };
+        DynamoDbConnector::new("events", options).expect("valid")
+    };
+    let error = connector()
+        .table("default", &table.name)
+        .await
+        .expect_err("the file is missing");
+    assert!(error.to_string().contains("--write"), "{error}");
+    let report = connector()
+        .infer_schema(&table.name)
+        .await
+        .expect("it is inferred");
+    report.write_overrides("events", &file).expect("written");
+    let metadata = connector()
+        .table("default", &table.name)
+        .await
+        .expect("the file is read")
+        .expect("exists");
+    assert_eq!(
+        metadata.columns[1].data_type.to_string(),
+        "Decimal128(38, 1)"
+    );
+}

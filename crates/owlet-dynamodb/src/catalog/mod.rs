@@ -6,7 +6,7 @@ mod disk;
 pub(crate) mod learned;
 pub(crate) mod partition_sizes;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -19,8 +19,8 @@ use crate::decode::Rejection;
 use crate::description::TableDescription;
 use crate::infer::{InferenceReport, InferredSchema, SchemaOverrides};
 use crate::options::DynamoDbOptions;
-use crate::table::DynamoTable;
-use crate::transport::{Consumption, Operation, Request, Target, Transport, Watch};
+use crate::table::{DynamoTable, SCHEMA};
+use crate::transport::{Consumption, Operation, Repetitions, Request, Target, Transport, Watch};
 
 /// Finds and remembers tables.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(crate) struct TableCatalog {
     /// Other spellings that were asked for, with the table's own: a look-up should not list tables each time.
     spellings: Mutex<HashMap<String, String>>,
     overrides: tokio::sync::OnceCell<Arc<SchemaOverrides>>,
+    /// Read capacity units that samples have cost so far, by table.
+    sampled: Mutex<BTreeMap<String, f64>>,
 }
 
 /// One table's place; its lock makes concurrent look-ups share one inference.
@@ -66,6 +68,7 @@ impl TableCatalog {
             names: tokio::sync::Mutex::default(),
             spellings: Mutex::default(),
             overrides: tokio::sync::OnceCell::new(),
+            sampled: Mutex::default(),
         }
     }
 
@@ -80,7 +83,9 @@ impl TableCatalog {
         let mut names = Vec::new();
         let mut start: Option<String> = None;
         loop {
-            let page = self.list_page(start.as_deref(), 100).await?;
+            let page = self
+                .list_page(start.as_deref(), 100, Repetitions::Configured)
+                .await?;
             names.extend(page.table_names);
             start = page.last_evaluated_table_name;
             if start.is_none() {
@@ -94,7 +99,10 @@ impl TableCatalog {
 
     /// Some table names, with one request that is never cached: is the service there, and what may we do?
     pub(crate) async fn some_names(&self) -> Result<Vec<String>, ConnectorError> {
-        Ok(self.list_page(None, 5).await?.table_names)
+        Ok(self
+            .list_page(None, 5, Repetitions::Once)
+            .await?
+            .table_names)
     }
 
     /// The table of a name: the exact spelling, or the only one that differs by case.
@@ -176,19 +184,19 @@ impl TableCatalog {
 
     /// Samples a table anew, whatever is cached, and remembers the result.
     pub(crate) async fn infer(&self, name: &str) -> Result<InferenceReport, ConnectorError> {
+        let file = self.options.schema_overrides.as_deref();
+        if let Some(none) = SchemaOverrides::of_missing_file(file) {
+            // What is inferred here may become the file.
+            self.overrides
+                .get_or_init(|| async { Arc::new(none) })
+                .await;
+        }
         let Some(table) = self.find(name).await? else {
             return Err(self.not_found(name));
         };
         let name = table.description.name.clone();
         let description = self.describe(&name).await?;
-        let inferred = InferredSchema::infer(
-            &self.transport,
-            &description,
-            &self.options,
-            &Watch::default(),
-        )
-        .await?;
-        self.store(&description, &inferred).await;
+        let inferred = self.sample(&description).await?;
         let table = Arc::new(DynamoTable::new(
             description,
             inferred,
@@ -231,6 +239,14 @@ impl TableCatalog {
         {
             return Ok(stored);
         }
+        self.sample(description).await
+    }
+
+    /// Columns from a new sample, which is kept and counted.
+    async fn sample(
+        &self,
+        description: &TableDescription,
+    ) -> Result<InferredSchema, ConnectorError> {
         let inferred = InferredSchema::infer(
             &self.transport,
             description,
@@ -238,8 +254,16 @@ impl TableCatalog {
             &Watch::default(),
         )
         .await?;
+        *lock(&self.sampled)
+            .entry(format!("{SCHEMA}.{}", description.name))
+            .or_default() += inferred.capacity_units;
         self.store(description, &inferred).await;
         Ok(inferred)
+    }
+
+    /// Read capacity units that samples have cost so far, by table.
+    pub(crate) fn sampled_rcu(&self) -> BTreeMap<String, f64> {
+        lock(&self.sampled).clone()
     }
 
     async fn store(&self, description: &TableDescription, inferred: &InferredSchema) {
@@ -300,6 +324,7 @@ impl TableCatalog {
         &self,
         start: Option<&str>,
         limit: u32,
+        repetitions: Repetitions,
     ) -> Result<TablePage, ConnectorError> {
         let mut body = json!({ "Limit": limit });
         if let Some(start) = start {
@@ -314,9 +339,13 @@ impl TableCatalog {
             body: body.to_string(),
             expected_units: 0.0,
         };
+        let watch = Watch {
+            repetitions,
+            ..Watch::default()
+        };
         let answer = self
             .transport
-            .call(&request, &Watch::default(), |body| {
+            .call(&request, &watch, |body| {
                 serde_json::from_slice::<TablePage>(body)
                     .map_err(|error| Rejection::Damaged(error.to_string()))
             })

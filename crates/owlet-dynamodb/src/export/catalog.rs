@@ -145,6 +145,20 @@ impl ExportCatalog {
         }
     }
 
+    /// The table of a name, for its evidence: the override file may be missing, since it may be made of that.
+    pub(crate) async fn find_for_evidence(
+        &self,
+        name: &str,
+    ) -> Result<Option<Arc<ExportTable>>, ConnectorError> {
+        let file = self.options.schema_overrides.as_deref();
+        if let Some(none) = SchemaOverrides::of_missing_file(file) {
+            self.overrides
+                .get_or_init(|| async { Arc::new(none) })
+                .await;
+        }
+        self.find(name).await
+    }
+
     async fn table_of(&self, source: &Source) -> Result<Arc<ExportTable>, ConnectorError> {
         let mut tables = self.tables.lock().await;
         // Exports never change.

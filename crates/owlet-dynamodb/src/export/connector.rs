@@ -50,20 +50,26 @@ impl DynamoDbExportConnector {
 
     /// What the sample of a table showed.
     pub fn infer_schema<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<InferenceReport>> {
-        async move { Ok(self.existing(table).await?.report()) }.boxed()
+        async move {
+            let found = self.tables.find_for_evidence(table).await?;
+            Ok(found.ok_or_else(|| self.not_found(table))?.report())
+        }
+        .boxed()
     }
 
     async fn existing(&self, table: &str) -> Result<Arc<ExportTable>> {
-        match self.tables.find(table).await? {
-            Some(table) => Ok(table),
-            None => Err(ConnectorError::TableNotFound {
-                catalog: self.catalog.clone(),
-                table: table.to_owned(),
-                hint: format!(
-                    "no finished export of it is in {}; `owlet tables` lists what is",
-                    self.store.name(self.store.root())
-                ),
-            }),
+        let found = self.tables.find(table).await?;
+        found.ok_or_else(|| self.not_found(table))
+    }
+
+    fn not_found(&self, table: &str) -> ConnectorError {
+        ConnectorError::TableNotFound {
+            catalog: self.catalog.clone(),
+            table: table.to_owned(),
+            hint: format!(
+                "no finished export of it is in {}; `owlet tables` lists what is",
+                self.store.name(self.store.root())
+            ),
         }
     }
 }

@@ -35,6 +35,13 @@ impl SchemaOverrides {
         Self::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
     }
 
+    /// What stands in for a configured file that is yet to be written; `None` where the file is there, or none is
+    /// configured. Queries do not ask this: for them a missing file is an error, or a wrong path would change types
+    /// without a word.
+    pub(crate) fn of_missing_file(path: Option<&Path>) -> Option<Self> {
+        path.filter(|path| !path.exists()).map(|_| Self::default())
+    }
+
     /// Reads the file's text; the error names the line.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut overrides = Self::default();

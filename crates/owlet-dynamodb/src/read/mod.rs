@@ -149,6 +149,7 @@ pub(crate) fn open(
         let watch = Watch {
             work: Some(Arc::clone(&context.work)),
             cancellation: context.cancellation.clone(),
+            ..Watch::default()
         };
         let remaining = payload.read.limit.map(AtomicU64::new);
         for (index, units) in &payload.read.capacities {

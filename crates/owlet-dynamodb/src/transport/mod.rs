@@ -98,11 +98,22 @@ pub(crate) struct Request<'a> {
     pub(crate) expected_units: f64,
 }
 
-/// Who watches a request: its counters and its cancellation.
+/// Who watches a request: its counters, its cancellation, and how long trouble that may pass is waited out.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watch {
     pub(crate) work: Option<Arc<WorkRecorder>>,
     pub(crate) cancellation: CancellationToken,
+    pub(crate) repetitions: Repetitions,
+}
+
+/// How often a request is repeated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Repetitions {
+    /// As often as is configured.
+    #[default]
+    Configured,
+    /// Once: what is wrong is asked for, not the answer.
+    Once,
 }
 
 /// An answer that was read with success.
@@ -304,6 +315,10 @@ impl Transport {
         let buckets: Vec<Arc<CapacityBucket>> = self
             .buckets(request.target.table, request.target.index)
             .collect();
+        let max_retries = match watch.repetitions {
+            Repetitions::Configured => self.max_retries,
+            Repetitions::Once => self.max_retries.min(1),
+        };
         let mut passing = 0;
         let mut throttled = 0;
         let mut renewed = false;
@@ -340,7 +355,7 @@ impl Transport {
                     tracing::debug!(catalog = %self.catalog, throttled, "throttled: {}", request.target.phrase());
                     backoff(throttled)
                 }
-                Failure::Passing(ref error) if passing < self.max_retries => {
+                Failure::Passing(ref error) if passing < max_retries => {
                     passing += 1;
                     tracing::debug!(catalog = %self.catalog, passing, %error, "repeating a request");
                     backoff(passing)
