@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use owlet_connector::SourceWork;
+use owlet_object::TableName;
 
 /// Paths named in full before the rest is only counted.
 const NAMED_FILES: usize = 3;
@@ -54,15 +55,15 @@ fn entry(exec: &DataSourceExec) -> Option<SourceWork> {
     }
     let metrics = exec.metrics().unwrap_or_default();
     let rows = metrics.output_rows().unwrap_or(0) as u64;
-    let table = unique.first().map(|path| stem(path)).unwrap_or_default();
+    let asked_as = config
+        .file_groups
+        .iter()
+        .flat_map(FileGroup::files)
+        .find_map(|file| file.extension::<TableName>())?;
     Some(SourceWork {
-        catalog: config
-            .object_store_url
-            .as_str()
-            .trim_end_matches('/')
-            .to_owned(),
+        catalog: asked_as.catalog.clone(),
         tables_of: Vec::new(),
-        table,
+        table: asked_as.table.clone(),
         access: format!("{} files", unique.len()),
         remote,
         requests: unique.len() as u64,
@@ -76,11 +77,6 @@ fn entry(exec: &DataSourceExec) -> Option<SourceWork> {
         as_of: None,
         as_of_until: None,
     })
-}
-
-fn stem(path: &str) -> String {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    file.split('.').next().unwrap_or(file).to_owned()
 }
 
 fn sum(metrics: &MetricsSet, name: &str) -> u64 {

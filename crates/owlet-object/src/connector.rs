@@ -214,8 +214,9 @@ pub async fn path_provider(
     let (place, pattern, written_depth) = path_place(open, PATHS, path)?;
     let files = path_files(PATHS, &place, pattern.as_ref(), written_depth, path).await?;
     let table_options = options.for_table(path);
+    let store = place.store_name();
     let table = FileTable::open(session, PATHS, path, place, files, &table_options).await?;
-    Ok(Arc::new(table))
+    Ok(Arc::new(table.asked_of(store)))
 }
 
 #[async_trait]

@@ -25,6 +25,14 @@ pub fn store_error(catalog: &str, object: &str, error: &object_store::Error) -> 
             message: details,
             hint: "check the access key, the secret key and the session token".to_owned(),
         },
+        object_store::Error::InvalidPath { .. } => ConnectorError::Source {
+            catalog,
+            code: None,
+            message: format!(
+                "{object}: {error}: a key with an empty segment (//), . or .. cannot be read (hint: copy the object to \
+                 a plain key, or use a path that leaves it out)"
+            ),
+        },
         _ => generic_store_error(catalog, object, error, details),
     }
 }
@@ -120,9 +128,76 @@ fn chain(error: &dyn std::error::Error) -> Vec<String> {
 fn innermost(error: &dyn std::error::Error) -> String {
     let messages = chain(error);
     let last = messages.last().cloned().unwrap_or_default();
-    if last.len() >= 12 {
+    let message = if last.len() >= 12 {
         last
     } else {
         messages.first().cloned().unwrap_or(last)
+    };
+    without_markup(&message)
+}
+
+/// S3 answers errors with a document: its code and its message are what says something.
+fn without_markup(message: &str) -> String {
+    let Some((status, document)) = message.split_once('<') else {
+        return message.to_owned();
+    };
+    let beginning = document.to_lowercase();
+    if !["?xml", "error>", "html", "!doctype"]
+        .iter()
+        .any(|known| beginning.starts_with(known))
+    {
+        return message.to_owned();
+    }
+    let status = status
+        .trim_start_matches("Server returned non-2xx status code: ")
+        .trim_start_matches("Server returned error response: ")
+        .trim_end_matches([':', ' ']);
+    let element = |name: &str| {
+        let (_, rest) = document.split_once(&format!("<{name}>"))?;
+        let (text, _) = rest.split_once(&format!("</{name}>"))?;
+        Some(unescaped(text)).filter(|text| !text.is_empty())
+    };
+    let parts = [Some(status.to_owned()), element("Code"), element("Message")];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
+    if parts.is_empty() {
+        return "the answer is no answer of S3".to_owned();
+    }
+    parts.join(": ")
+}
+
+fn unescaped(text: &str) -> String {
+    let text = text.trim().replace("&lt;", "<").replace("&gt;", ">");
+    text.replace("&quot;", "\"")
+        .replace("&apos;", "'")
+        .replace("&amp;", "&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_not_shown_to_people() {
+        for (message, expected) in [
+            (
+                "Server returned non-2xx status code: 404 Not Found: <?xml version=\"1.0\"?>\n<Error>\
+                 <Code>NoSuchBucket</Code><Message>The bucket &quot;b&quot; does not exist</Message>\
+                 <RequestId>x</RequestId></Error>",
+                "404 Not Found: NoSuchBucket: The bucket \"b\" does not exist",
+            ),
+            (
+                "Server returned non-2xx status code: 502 Bad Gateway: <html><body>nginx</body></html>",
+                "502 Bad Gateway",
+            ),
+            ("<html></html>", "the answer is no answer of S3"),
+            ("operation timed out", "operation timed out"),
+            ("the size is < 0", "the size is < 0"),
+        ] {
+            assert_eq!(without_markup(message), expected);
+        }
     }
 }

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStoreExt};
 use owlet_connector::{ConnectorError, Result};
 
 use crate::error::store_error;
 use crate::format::{Compression, FileName, Format};
 use crate::location::Location;
 use crate::place::Place;
+use crate::s3::Depth;
 
 /// One table of a catalog: a file or a folder directly below the location.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +72,8 @@ pub async fn list_entries(
     configured: impl Fn(&str) -> bool,
 ) -> Result<Vec<Entry>> {
     check_folder(catalog, place, &place.root).await?;
-    let prefix = Some(&place.root).filter(|root| !root.as_ref().is_empty());
     let found = place
-        .store
-        .list_with_delimiter(prefix)
+        .list(&place.root, "", Depth::Folder, &|_| true)
         .await
         .map_err(|error| store_error(catalog, &place.display(&place.root), &error))?;
     let mut entries = Vec::new();
@@ -187,7 +185,7 @@ pub async fn entry_files(
 ) -> Result<TableFiles> {
     let objects = match entry.kind {
         EntryKind::File => vec![head(catalog, place, &entry.path).await?],
-        EntryKind::Folder => list_below(catalog, place, &entry.path).await?,
+        EntryKind::Folder => list_folder(catalog, place, &entry.path).await?,
     };
     refuse_links_outside(catalog, place, &objects).await?;
     let base = match entry.kind {
@@ -213,11 +211,14 @@ pub async fn path_files(
                 require_literal_separator: true,
                 require_literal_leading_dot: false,
             };
-            let mut objects = list_below(catalog, place, &place.root).await?;
-            objects.retain(|object| {
-                pattern.matches_with(&relative(&object.location, &place.root), options)
-            });
             let asks_hidden = pattern.as_str().split('/').any(is_hidden);
+            let matches = |name: &str| pattern.matches_with(name, options);
+            let unwanted =
+                |name: &str| !matches(name) || !asks_hidden && name.split('/').any(is_hidden);
+            let (beginning, depth) = listing_of(pattern.as_str());
+            let mut objects =
+                list(catalog, place, &place.root, beginning, depth, &unwanted).await?;
+            objects.retain(|object| matches(&relative(&object.location, &place.root)));
             (
                 objects,
                 if asks_hidden {
@@ -230,7 +231,7 @@ pub async fn path_files(
         None => match single_file(catalog, place).await? {
             Some(object) => (vec![object], Hidden::Included),
             None => (
-                list_below(catalog, place, &place.root).await?,
+                list_folder(catalog, place, &place.root).await?,
                 Hidden::Ignored,
             ),
         },
@@ -328,6 +329,18 @@ fn table_files(
     };
     let format_of =
         |file: &DataFile| FileName::parse(file.meta.location.filename().unwrap_or_default()).format;
+    if let Some(twice) = files
+        .windows(2)
+        .find(|two| two[0].meta.location == two[1].meta.location)
+    {
+        return Err(invalid(
+            format!(
+                "{} stands for two objects whose keys differ only by a slash at the beginning or end",
+                twice[0].display
+            ),
+            "remove or rename one of them",
+        ));
+    }
     let (format, files) = match configured {
         Some(format) => (format, files),
         None => {
@@ -378,19 +391,38 @@ fn table_files(
     Ok(TableFiles { format, files })
 }
 
-async fn list_below(catalog: &str, place: &Place, root: &Path) -> Result<Vec<ObjectMeta>> {
-    let prefix = Some(root).filter(|root| !root.as_ref().is_empty());
-    place
-        .store
-        .list(prefix)
-        .try_filter(|object| {
-            // S3 consoles mark folders by empty objects whose key ends in a slash.
-            let marker = object.size == 0 && object.location == *root;
-            futures::future::ready(!marker)
-        })
-        .try_collect()
+/// All files below a folder.
+async fn list_folder(catalog: &str, place: &Place, root: &Path) -> Result<Vec<ObjectMeta>> {
+    let unwanted = |name: &str| name.split('/').any(is_hidden);
+    list(catalog, place, root, "", Depth::Below, &unwanted).await
+}
+
+async fn list(
+    catalog: &str,
+    place: &Place,
+    root: &Path,
+    beginning: &str,
+    depth: Depth,
+    unwanted: &(dyn Fn(&str) -> bool + Send + Sync),
+) -> Result<Vec<ObjectMeta>> {
+    let mut objects = place
+        .list(root, beginning, depth, unwanted)
         .await
-        .map_err(|error| store_error(catalog, &place.display(root), &error))
+        .map_err(|error| store_error(catalog, &place.display(root), &error))?
+        .objects;
+    // S3 consoles mark folders by empty objects whose key ends in a slash.
+    objects.retain(|object| object.size > 0 || object.location != *root);
+    Ok(objects)
+}
+
+/// What must be listed to find all that match a pattern: how their names begin, and how deep they are.
+fn listing_of(pattern: &str) -> (&str, Depth) {
+    let literal = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    let depth = match pattern.contains('/') || pattern.contains("**") {
+        true => Depth::Below,
+        false => Depth::Folder,
+    };
+    (&pattern[..literal], depth)
 }
 
 async fn head(catalog: &str, place: &Place, path: &Path) -> Result<ObjectMeta> {
@@ -611,6 +643,18 @@ mod tests {
                 .unwrap()
                 .is_some()
         );
+    }
+
+    #[test]
+    fn globs_list_no_more_than_they_must() {
+        for (pattern, listing) in [
+            ("2024-*.csv", ("2024-", Depth::Folder)),
+            ("*.csv", ("", Depth::Folder)),
+            ("x=*/y?.csv", ("x=", Depth::Below)),
+            ("a**", ("a", Depth::Below)),
+        ] {
+            assert_eq!(listing_of(pattern), listing, "{pattern}");
+        }
     }
 
     #[test]

@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use object_store::ObjectStore;
+use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use object_store::{ListResult, ObjectStore};
 use owlet_connector::{ConnectorError, Result};
 
 use crate::location::Location;
 use crate::options::ObjectOptions;
-use crate::s3::{S3Bucket, open_bucket};
+use crate::s3::{Depth, Keys, S3Bucket, open_bucket};
 
 /// A location within an open store.
 #[derive(Clone)]
@@ -30,10 +31,14 @@ pub struct Place {
     kind: Kind,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Kind {
     Local,
-    S3 { bucket: String, scope: Path },
+    S3 {
+        bucket: String,
+        scope: Path,
+        keys: Keys,
+    },
 }
 
 impl fmt::Debug for Place {
@@ -84,7 +89,7 @@ impl Place {
                     fingerprint(bucket, options)
                 ))
                 .map_err(|error| invalid(format!("bucket {bucket}: {error}")))?;
-                let S3Bucket { store, scope } = open_bucket(catalog, bucket, options)?;
+                let S3Bucket { store, scope, keys } = open_bucket(catalog, bucket, options)?;
                 let store = match runtime.object_store(&url) {
                     Ok(registered) => registered,
                     Err(_) => {
@@ -102,9 +107,54 @@ impl Place {
                     kind: Kind::S3 {
                         bucket: bucket.clone(),
                         scope,
+                        keys,
                     },
                 })
             }
+        }
+    }
+
+    /// The objects of a folder (and, when only of that one, the folders in it). What is known not to be wanted may be
+    /// left out: names that do not start with `beginning`. A key that is no path is an error unless it, from `folder`
+    /// on, is `unwanted`.
+    pub async fn list(
+        &self,
+        folder: &Path,
+        beginning: &str,
+        depth: Depth,
+        unwanted: &(dyn Fn(&str) -> bool + Send + Sync),
+    ) -> object_store::Result<ListResult> {
+        let Kind::S3 { keys, .. } = &self.kind else {
+            return self.list_plainly(folder, depth).await;
+        };
+        if !beginning.is_empty() {
+            return keys.list(folder, beginning, depth, unwanted).await;
+        }
+        // The registered store has connections open already.
+        match self.list_plainly(folder, depth).await {
+            Err(object_store::Error::InvalidPath { .. }) => {
+                keys.list(folder, beginning, depth, unwanted).await
+            }
+            listed => listed,
+        }
+    }
+
+    async fn list_plainly(&self, folder: &Path, depth: Depth) -> object_store::Result<ListResult> {
+        let prefix = Some(folder).filter(|folder| !folder.as_ref().is_empty());
+        match depth {
+            Depth::Folder => self.store.list_with_delimiter(prefix).await,
+            Depth::Below => Ok(ListResult {
+                common_prefixes: Vec::new(),
+                objects: self.store.list(prefix).try_collect().await?,
+            }),
+        }
+    }
+
+    /// The store as users write it.
+    pub fn store_name(&self) -> String {
+        match &self.kind {
+            Kind::Local => "file://".to_owned(),
+            Kind::S3 { bucket, .. } => format!("s3://{bucket}"),
         }
     }
 
@@ -112,7 +162,7 @@ impl Place {
     pub fn display(&self, path: &Path) -> String {
         match &self.kind {
             Kind::Local => format!("/{path}"),
-            Kind::S3 { bucket, scope } => {
+            Kind::S3 { bucket, scope, .. } => {
                 let key: Path = match path.prefix_match(scope) {
                     Some(rest) => rest.collect(),
                     None => path.clone(),

@@ -9,6 +9,7 @@ use arrow::ipc::reader::StreamReader;
 use datafusion::arrow_avro::reader::ReaderBuilder as AvroReaderBuilder;
 
 use crate::avro_blocks::WholeBlocks;
+use crate::schema::{is_uuid, mark_uuid};
 
 /// A format read by pulling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,13 +163,17 @@ fn read_word(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(word)
 }
 
-/// A schema without the metadata of its fields, which differs between files for no good reason.
+/// A schema without the metadata of its fields, which differs between files for no good reason; only UUIDs stay marked.
 fn without_metadata(schema: &Schema) -> Schema {
     let fields: Fields = schema
         .fields()
         .iter()
         .map(|field: &FieldRef| {
-            Field::new(field.name(), field.data_type().clone(), field.is_nullable())
+            let plain = Field::new(field.name(), field.data_type().clone(), field.is_nullable());
+            match is_uuid(field) {
+                true => mark_uuid(&plain),
+                false => plain,
+            }
         })
         .collect();
     Schema::new(fields)

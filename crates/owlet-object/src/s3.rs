@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{
     ClientConfigKey, CopyOptions, CredentialProvider, GetOptions, GetResult, ListResult,
@@ -28,6 +29,136 @@ pub struct S3Bucket {
     pub store: Arc<dyn ObjectStore>,
     /// What stands before every key.
     pub scope: Path,
+    /// Its keys.
+    pub keys: Keys,
+}
+
+/// How deep a listing goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// One folder.
+    Folder,
+    /// All folders below, too.
+    Below,
+}
+
+/// Keys asked for at a time.
+const PAGE_KEYS: usize = 1000;
+/// Keys that can be passed over in one listing: each takes a request of its own.
+const MOST_ODD_KEYS: usize = 1000;
+
+/// The keys of a bucket, listed by any beginning. Keys that are no paths (`a//b`, `a/../b`) are passed over where they
+/// are not wanted; the object store's own listings end with an error there.
+#[derive(Clone)]
+pub struct Keys {
+    client: Arc<AmazonS3>,
+    scope: Path,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Keys({})", self.scope)
+    }
+}
+
+impl Keys {
+    /// The objects (and, for one folder, the folders in it) whose keys begin with those of `folder` and then
+    /// `beginning`. A key that is no path is an error unless it, from `folder` on, is `unwanted`.
+    pub async fn list(
+        &self,
+        folder: &Path,
+        beginning: &str,
+        depth: Depth,
+        unwanted: &(dyn Fn(&str) -> bool + Send + Sync),
+    ) -> object_store::Result<ListResult> {
+        let folder = match inside(&self.scope, folder) {
+            root if root.as_ref().is_empty() => String::new(),
+            folder => format!("{folder}/"),
+        };
+        let prefix = format!("{folder}{beginning}");
+        let mut found = ListResult {
+            common_prefixes: Vec::new(),
+            objects: Vec::new(),
+        };
+        let mut options = PaginatedListOptions {
+            delimiter: (depth == Depth::Folder).then_some("/".into()),
+            ..PaginatedListOptions::default()
+        };
+        let (mut page_keys, mut odd_keys) = (PAGE_KEYS, 0);
+        loop {
+            options.max_keys = Some(page_keys);
+            let page = self
+                .client
+                .list_paginated(Some(&prefix), options.clone())
+                .await;
+            match page {
+                Ok(page) => {
+                    let shown = page.result.objects.into_iter();
+                    found
+                        .objects
+                        .extend(shown.map(|meta| show(&self.scope, meta)));
+                    let folders = page.result.common_prefixes.iter();
+                    found
+                        .common_prefixes
+                        .extend(folders.map(|folder| outside(&self.scope, folder)));
+                    let Some(next) = page.page_token else {
+                        return Ok(found);
+                    };
+                    options.page_token = Some(next);
+                    options.offset = None;
+                    page_keys = (page_keys * 2).min(PAGE_KEYS);
+                }
+                Err(error) => {
+                    let Some(key) = key_that_is_no_path(&error) else {
+                        return Err(error);
+                    };
+                    // One such key hides its whole page.
+                    if page_keys > 1 {
+                        page_keys /= 2;
+                        continue;
+                    }
+                    odd_keys += 1;
+                    let relative = key.strip_prefix(&folder).unwrap_or(&key);
+                    if odd_keys > MOST_ODD_KEYS || !unwanted(relative) {
+                        return Err(error);
+                    }
+                    options.page_token = None;
+                    options.offset = Some(match depth == Depth::Folder && key.ends_with('/') {
+                        // Behind all keys of that folder.
+                        true => format!("{key}{}", char::MAX),
+                        false => key,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The key because of which a page cannot be shown.
+fn key_that_is_no_path(error: &object_store::Error) -> Option<String> {
+    use object_store::path::Error as PathError;
+    match error {
+        object_store::Error::InvalidPath {
+            source: PathError::EmptySegment { path } | PathError::BadSegment { path, .. },
+        } => Some(path.clone()),
+        _ => None,
+    }
+}
+
+fn inside(scope: &Path, path: &Path) -> Path {
+    match path.prefix_match(scope) {
+        Some(rest) => rest.collect(),
+        None => path.clone(),
+    }
+}
+
+fn outside(scope: &Path, path: &Path) -> Path {
+    scope.parts().chain(path.parts()).collect()
+}
+
+fn show(scope: &Path, mut meta: ObjectMeta) -> ObjectMeta {
+    meta.location = outside(scope, &meta.location);
+    meta
 }
 
 /// Opens a bucket. Does no network I/O, but reads the environment and, for a profile, the credentials file.
@@ -114,11 +245,16 @@ pub fn open_bucket(catalog: &str, bucket: &str, options: &ObjectOptions) -> Resu
         )),
         None => Path::from(bucket),
     };
+    let client = Arc::new(store);
+    let keys = Keys {
+        client: Arc::clone(&client),
+        scope: scope.clone(),
+    };
     let store = Arc::new(ReadOnlyStore {
-        inner: Arc::new(store),
+        inner: client,
         scope: scope.clone(),
     });
-    Ok(S3Bucket { store, scope })
+    Ok(S3Bucket { store, scope, keys })
 }
 
 fn with_keys(builder: AmazonS3Builder, keys: S3Credentials) -> AmazonS3Builder {
@@ -221,19 +357,15 @@ struct ReadOnlyStore {
 
 impl ReadOnlyStore {
     fn inside(&self, path: &Path) -> Path {
-        match path.prefix_match(&self.scope) {
-            Some(rest) => rest.collect(),
-            None => path.clone(),
-        }
+        inside(&self.scope, path)
     }
 
     fn outside(&self, path: &Path) -> Path {
-        self.scope.parts().chain(path.parts()).collect()
+        outside(&self.scope, path)
     }
 
-    fn show(&self, mut meta: ObjectMeta) -> ObjectMeta {
-        meta.location = self.outside(&meta.location);
-        meta
+    fn show(&self, meta: ObjectMeta) -> ObjectMeta {
+        show(&self.scope, meta)
     }
 
     fn refuse<T>(&self, operation: &str) -> object_store::Result<T> {
@@ -302,10 +434,7 @@ impl ObjectStore for ReadOnlyStore {
             .filter(|prefix| !prefix.as_ref().is_empty());
         self.inner
             .list(inner.as_ref())
-            .map_ok(move |mut meta| {
-                meta.location = scope.parts().chain(meta.location.parts()).collect();
-                meta
-            })
+            .map_ok(move |meta| show(&scope, meta))
             .boxed()
     }
 

@@ -9,6 +9,7 @@ use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use owlet_connector::{ConnectorError, Result};
@@ -22,10 +23,11 @@ use crate::json::guess::Guess as JsonGuess;
 use crate::json::{JsonProblem, JsonSample, JsonSampler};
 use crate::listing::{DataFile, TableFiles};
 use crate::options::{DEFAULT_INFER_ROWS, TableOptions};
+use crate::parquet::with_uuids_marked;
 use crate::place::Place;
 use crate::pull::PullFormat;
 use crate::read::{ByteStream, FileBytes};
-use crate::schema::{FileSchema, merge, without_unsigned};
+use crate::schema::{FileSchema, merge, sql_schema, unreadable_field};
 use crate::source::{CsvColumn, StreamFormat};
 
 /// Files inspected at the same time.
@@ -121,7 +123,8 @@ impl Inspection<'_> {
                     )
                     .await
                     .map_err(|error| inspect_error(self.catalog, &file.display, error))?;
-                Ok::<FileSchema, ConnectorError>((file.display.clone(), schema))
+                let marked = self.uuids_marked(file, &schema).await?;
+                Ok::<FileSchema, ConnectorError>((file.display.clone(), Arc::new(marked)))
             }
             .boxed()
         });
@@ -160,6 +163,20 @@ impl Inspection<'_> {
             reader: Reader::Parquet(format),
             files,
         })
+    }
+
+    /// The schema with the fields marked that the footer says are UUIDs.
+    async fn uuids_marked(&self, file: &DataFile, schema: &Schema) -> Result<Schema> {
+        let cache = &self.session.runtime_env().cache_manager;
+        let footer = DFParquetMetadata::new(self.place.store.as_ref(), &file.meta)
+            .with_file_metadata_cache(Some(cache.get_file_metadata_cache()))
+            .fetch_metadata()
+            .await
+            .map_err(|error| inspect_error(self.catalog, &file.display, error))?;
+        Ok(with_uuids_marked(
+            schema,
+            footer.file_metadata().schema_descr(),
+        ))
     }
 
     async fn pulled(&self, format: PullFormat) -> Result<Contents> {
@@ -353,12 +370,18 @@ impl Inspection<'_> {
                 "there is no row to tell the columns from",
             ));
         }
-        let fields = guess
+        let fields: Vec<Field> = guess
             .columns()
             .iter()
-            .map(|(name, guess)| Ok(Field::new(name, guess.data_type(name)?, true)))
-            .collect::<Result<Vec<Field>, String>>()
-            .map_err(|message| unreadable(self.catalog, self.shown, &message))?;
+            .map(|(name, guess)| match guess.data_type(name) {
+                Ok(data_type) => Field::new(name, data_type, true),
+                Err(message) => {
+                    let file = self.first_conflict(name, &samples);
+                    let reason = format!("in {file}, {message}");
+                    unreadable_field(name, "json", &reason)
+                }
+            })
+            .collect();
         let files = samples
             .iter()
             .zip(&self.table.files)
@@ -385,6 +408,21 @@ impl Inspection<'_> {
             reader: Reader::Stream(StreamFormat::Json { splitting }),
             files,
         })
+    }
+
+    /// The first file after which a field has no one type any more.
+    fn first_conflict(&self, field: &str, samples: &[JsonSample]) -> &str {
+        let mut guess = JsonGuess::default();
+        for (sample, file) in samples.iter().zip(&self.table.files) {
+            let own = sample.guess.columns().iter();
+            for (_, values) in own.filter(|(name, _)| name == field) {
+                guess.merge(values.clone());
+            }
+            if guess.data_type(field).is_err() {
+                return &file.display;
+            }
+        }
+        self.shown
     }
 
     async fn sample_json(&self, file: &DataFile) -> Result<JsonSample> {
@@ -445,7 +483,7 @@ impl Inspection<'_> {
     fn merged(&self, own: &[FileSchema]) -> Result<SchemaRef> {
         let readable: Vec<FileSchema> = own
             .iter()
-            .map(|(file, schema)| (file.clone(), without_unsigned(schema)))
+            .map(|(file, schema)| (file.clone(), sql_schema(file, schema)))
             .collect();
         merge(&readable).map_err(|message| self.cannot_merge(message))
     }

@@ -8,30 +8,112 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 /// A file's name (for messages) and what it holds.
 pub type FileSchema = (String, SchemaRef);
 
-/// The schema with types that SQL has in place of unsigned ones. Arithmetic and sums over these would overflow at zero
-/// and beyond 64 bits.
-pub fn without_unsigned(schema: &Schema) -> SchemaRef {
-    Arc::new(Schema::new(fields_without_unsigned(schema.fields())))
+/// Metadata of a field: why no query can read it. Its type is only a placeholder then.
+const UNREADABLE: &str = "owlet:unreadable";
+/// Metadata of a field that cannot be read: the file's own type.
+const NATIVE_TYPE: &str = "owlet:native_type";
+
+/// Arrow's way to say that a field holds UUIDs.
+const ARROW_EXTENSION: (&str, &str) = ("ARROW:extension:name", "arrow.uuid");
+/// Avro's way to say so.
+const AVRO_LOGICAL_TYPE: (&str, &str) = ("logicalType", "uuid");
+/// Bytes of a UUID.
+const UUID_BYTES: i32 = 16;
+
+/// A column that is listed but that no query can read, for `reason`.
+pub fn unreadable_field(name: &str, native_type: &str, reason: &str) -> Field {
+    let metadata = [(UNREADABLE, reason), (NATIVE_TYPE, native_type)];
+    Field::new(name, DataType::Utf8, true).with_metadata(
+        metadata
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+    )
 }
 
-fn fields_without_unsigned(fields: &Fields) -> Fields {
-    fields
+/// The file's own type of a column that cannot be read, and why it cannot.
+pub fn why_unreadable(field: &Field) -> Option<(&str, &str)> {
+    let metadata = field.metadata();
+    Some((metadata.get(NATIVE_TYPE)?, metadata.get(UNREADABLE)?))
+}
+
+/// Says that a field holds UUIDs.
+pub fn mark_uuid(field: &Field) -> Field {
+    let (key, value) = ARROW_EXTENSION;
+    let mut metadata = field.metadata().clone();
+    metadata.insert(key.to_owned(), value.to_owned());
+    field.clone().with_metadata(metadata)
+}
+
+/// Whether the file says that a field holds UUIDs.
+pub fn is_uuid(field: &Field) -> bool {
+    *field.data_type() == DataType::FixedSizeBinary(UUID_BYTES)
+        && [ARROW_EXTENSION, AVRO_LOGICAL_TYPE]
+            .into_iter()
+            .any(|(key, value)| field.metadata().get(key).is_some_and(|own| own == value))
+}
+
+/// A file's schema with types that SQL has: no unsigned integers (arithmetic and sums over these would overflow at zero
+/// and beyond 64 bits), dates in days, UUIDs as text, plain values in place of dictionaries. A column with values of
+/// several types cannot be read.
+pub fn sql_schema(file: &str, schema: &Schema) -> SchemaRef {
+    let fields: Fields = schema
+        .fields()
         .iter()
-        .map(|field| field_without_unsigned(field))
-        .collect()
+        .map(|field| match union_of(field.data_type()) {
+            None => sql_field(field),
+            Some(branches) => unreadable_field(
+                field.name(),
+                &format!("union({})", branches.join(", ")),
+                &format!(
+                    "its values in {file} have several types, and a column of SQL has one (hint: write it with one \
+                     type, or as text)"
+                ),
+            ),
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
 }
 
-fn field_without_unsigned(field: &Field) -> Field {
+/// The branches of the first union within a type.
+fn union_of(data_type: &DataType) -> Option<Vec<&str>> {
+    match data_type {
+        DataType::Union(branches, _) => Some(
+            branches
+                .iter()
+                .map(|(_, branch)| branch.name().as_str())
+                .collect(),
+        ),
+        DataType::List(element)
+        | DataType::LargeList(element)
+        | DataType::ListView(element)
+        | DataType::LargeListView(element)
+        | DataType::FixedSizeList(element, _)
+        | DataType::Map(element, _) => union_of(element.data_type()),
+        DataType::Struct(fields) => fields.iter().find_map(|field| union_of(field.data_type())),
+        _ => None,
+    }
+}
+
+fn sql_field(field: &Field) -> Field {
+    if is_uuid(field) {
+        return Field::new(field.name(), DataType::Utf8, field.is_nullable());
+    }
     let data_type = match field.data_type() {
         DataType::UInt8 => DataType::Int16,
         DataType::UInt16 => DataType::Int32,
         DataType::UInt32 => DataType::Int64,
         DataType::UInt64 => DataType::Decimal128(20, 0),
-        DataType::List(element) => DataType::List(Arc::new(field_without_unsigned(element))),
-        DataType::LargeList(element) => {
-            DataType::LargeList(Arc::new(field_without_unsigned(element)))
+        DataType::Date64 => DataType::Date32,
+        DataType::Dictionary(_, value) => {
+            let plain = field.clone().with_data_type(value.as_ref().clone());
+            return sql_field(&plain);
         }
-        DataType::Struct(fields) => DataType::Struct(fields_without_unsigned(fields)),
+        DataType::List(element) => DataType::List(Arc::new(sql_field(element))),
+        DataType::LargeList(element) => DataType::LargeList(Arc::new(sql_field(element))),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| sql_field(field)).collect())
+        }
         other => other.clone(),
     };
     field.clone().with_data_type(data_type)
@@ -64,6 +146,14 @@ pub fn merge(files: &[FileSchema]) -> Result<SchemaRef, String> {
                 }
                 Some(&position) => {
                     let known = &mut columns[position];
+                    known.seen += 1;
+                    if why_unreadable(&known.field).is_some() {
+                        continue;
+                    }
+                    if why_unreadable(field).is_some() {
+                        known.field = field.as_ref().clone();
+                        continue;
+                    }
                     let united =
                         unite(known.field.data_type(), field.data_type()).ok_or_else(|| {
                             format!(
@@ -76,7 +166,6 @@ pub fn merge(files: &[FileSchema]) -> Result<SchemaRef, String> {
                         })?;
                     let nullable = known.field.is_nullable() || field.is_nullable();
                     known.field = Field::new(field.name(), united, nullable);
-                    known.seen += 1;
                 }
             }
         }
@@ -282,6 +371,37 @@ mod tests {
             )
         };
         assert!(merge(&[two("a"), two("b")]).is_ok());
+    }
+
+    #[test]
+    fn dictionaries_dates_and_uuids_have_plain_types() {
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
+        let bytes = DataType::FixedSizeBinary(UUID_BYTES);
+        let schema = Schema::new(vec![
+            Field::new("word", dictionary, true),
+            Field::new("day", DataType::Date64, true),
+            mark_uuid(&Field::new("id", bytes.clone(), true)),
+            Field::new("bytes", bytes, true),
+        ]);
+        let schema = sql_schema("a", &schema);
+        let types: Vec<String> = schema
+            .fields()
+            .iter()
+            .map(|field| field.data_type().to_string())
+            .collect();
+        assert_eq!(types, ["Utf8", "Date32", "Utf8", "FixedSizeBinary(16)"]);
+    }
+
+    #[test]
+    fn a_column_that_one_file_cannot_give_is_not_readable() {
+        let odd = Schema::new(vec![unreadable_field("id", "union(int, string)", "why")]);
+        let odd = ("b".to_owned(), Arc::new(odd));
+        let plain = file("a", &[("id", DataType::Int64)]);
+        for files in [[plain.clone(), odd.clone()], [odd, plain]] {
+            let merged = merge(&files).unwrap();
+            let why = why_unreadable(merged.field(0));
+            assert_eq!(why, Some(("union(int, string)", "why")));
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ use crate::json::{JsonDecoder, JsonProblem};
 use crate::preamble::Start;
 use crate::pull::PullFormat;
 use crate::read::{ByteStream, FileBytes, whole_lines, whole_lines_offset};
+use crate::read_as::{ReadAsFactory, Unfit};
 
 /// The columns of one file in its own order; travels with the file in the plan.
 #[derive(Debug, Clone)]
@@ -41,6 +42,21 @@ pub struct FileFields(pub SchemaRef);
 /// The name of one file for messages; travels with the file in the plan.
 #[derive(Debug, Clone)]
 pub struct FileDisplay(pub String);
+
+/// The table that a file is read for, in the words of whoever asks; travels with the file in the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    /// The catalog; for a path in place of a table, the store it is in (`file://`, `s3://bucket`).
+    pub catalog: String,
+    /// The table, or the path as written.
+    pub table: String,
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "catalog={}, table={}", self.catalog, self.table)
+    }
+}
 
 /// A CSV column: how the header spells it, and which of equally spelled ones it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +92,7 @@ pub enum StreamFormat {
 #[derive(Clone)]
 pub struct StreamSource {
     catalog: Arc<str>,
+    asked_as: TableName,
     format: StreamFormat,
     table_schema: TableSchema,
     projection: SplitProjection,
@@ -86,10 +103,16 @@ pub struct StreamSource {
 const DEFAULT_BATCH_ROWS: usize = 8192;
 
 impl StreamSource {
-    /// Reads all columns of `table_schema`.
-    pub fn new(catalog: &str, format: StreamFormat, table_schema: TableSchema) -> Self {
+    /// Reads all columns of `table_schema`. `catalog` is for errors, `asked_as` for plans.
+    pub fn new(
+        catalog: &str,
+        asked_as: &TableName,
+        format: StreamFormat,
+        table_schema: TableSchema,
+    ) -> Self {
         Self {
             catalog: Arc::from(catalog),
+            asked_as: asked_as.clone(),
             format,
             projection: SplitProjection::unprojected(&table_schema),
             table_schema,
@@ -146,8 +169,8 @@ impl FileSource for StreamSource {
         }
     }
 
-    fn fmt_extra(&self, _: DisplayFormatType, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Ok(())
+    fn fmt_extra(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, ", {}", self.asked_as)
     }
 
     fn supports_repartitioning(&self) -> bool {
@@ -388,14 +411,19 @@ impl Reading {
                 through_datafusion(unreadable(&self.catalog, &self.display, &error.to_string()))
             };
             let projected = Arc::new(file_schema.project(&wanted_positions)?);
-            let adapter =
-                BatchAdapterFactory::new(Arc::clone(&self.wanted)).make_adapter(&projected)?;
+            let adapter = BatchAdapterFactory::new(Arc::clone(&self.wanted))
+                .with_adapter_factory(Arc::new(ReadAsFactory))
+                .make_adapter(&projected)?;
             let batches = format
                 .batches(reader, wanted_positions, self.batch_rows)
                 .map_err(|error| wrong(&error))?;
             for batch in batches {
                 let batch = batch.map_err(|error| wrong(&error))?;
-                if sender.send(adapter.adapt_batch(&batch)?).is_err() {
+                let adapted = adapter.adapt_batch(&batch).map_err(|error| match &error {
+                    DataFusionError::External(source) if source.is::<Unfit>() => wrong(source),
+                    _ => error,
+                })?;
+                if sender.send(adapted).is_err() {
                     break;
                 }
             }

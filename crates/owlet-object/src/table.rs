@@ -1,7 +1,7 @@
 //! A table of files as DataFusion sees it: pruned by partition, with statistics, columns renamed inside the scan so
 //! that filters and projections still reach the files. Must never know how a location is listed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +14,9 @@ use datafusion::common::{ColumnStatistics, DFSchema, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource,
+};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -26,12 +28,16 @@ use datafusion::physical_plan::empty::EmptyExec;
 use owlet_connector::{ColumnMetadata, ConnectorError, Result, RowCount, TableKind, TableMetadata};
 
 use crate::connector::SCHEMA;
+use crate::error::through_datafusion;
 use crate::listing::{DataFile, TableFiles};
 use crate::options::TableOptions;
+use crate::parquet::NamedParquet;
 use crate::partitions::{PartitionPath, parse_folders, unite};
 use crate::place::Place;
+use crate::read_as::ReadAsFactory;
 use crate::sample::{Contents, FileContents, Reader, inspect, unique_names};
-use crate::source::{FileDisplay, FileFields, StreamSource};
+use crate::schema::why_unreadable;
+use crate::source::{FileDisplay, FileFields, StreamSource, TableName};
 use crate::sql_type::{display_type, parse_sql_type};
 
 /// A table of files, looked into and ready to be scanned.
@@ -48,6 +54,8 @@ pub struct FileTable {
     schema: SchemaRef,
     columns: Vec<ColumnMetadata>,
     first_partition: usize,
+    /// The table in the words of whoever asks, for the work report.
+    asked_as: TableName,
 }
 
 /// One file with everything the plan carries along.
@@ -142,14 +150,22 @@ impl FileTable {
         let columns = fields
             .iter()
             .zip(&source_names)
-            .map(|(field, source_name)| ColumnMetadata {
-                name: field.name().clone(),
-                nullable: field.is_nullable(),
-                ..ColumnMetadata::new(
-                    source_name.clone(),
-                    field.data_type().clone(),
-                    display_type(field.data_type()),
-                )
+            .map(|(field, source_name)| {
+                let shown_type = display_type(field.data_type());
+                let (native_type, unreadable) = match why_unreadable(field) {
+                    Some((native_type, reason)) => (native_type, Some(reason.to_owned())),
+                    None => (shown_type.as_str(), None),
+                };
+                ColumnMetadata {
+                    name: field.name().clone(),
+                    nullable: field.is_nullable(),
+                    unreadable,
+                    ..ColumnMetadata::new(
+                        source_name.clone(),
+                        field.data_type().clone(),
+                        native_type,
+                    )
+                }
             })
             .collect();
         let partition_values = match partitions.columns.is_empty() {
@@ -174,10 +190,28 @@ impl FileTable {
             files,
             reader: contents.reader,
             table_schema,
-            schema: Arc::new(Schema::new(fields)),
+            schema: Arc::new(Schema::new(
+                fields
+                    .into_iter()
+                    .map(|field| match why_unreadable(&field) {
+                        Some(_) => field.with_metadata(HashMap::new()),
+                        None => field,
+                    })
+                    .collect::<Vec<Field>>(),
+            )),
             columns,
             first_partition,
+            asked_as: TableName {
+                catalog: catalog.to_owned(),
+                table: name.to_owned(),
+            },
         })
+    }
+
+    /// The table under the name of a place that no catalog stands for.
+    pub fn asked_of(mut self, place: String) -> Self {
+        self.asked_as.catalog = place;
+        self
     }
 
     /// Metadata for the catalog.
@@ -280,7 +314,8 @@ impl FileTable {
     fn partitioned_file(&self, file: &ScanFile) -> PartitionedFile {
         let mut partitioned = PartitionedFile::from(file.file.meta.clone())
             .with_partition_values(file.partition.clone())
-            .with_extension(FileDisplay(file.file.display.clone()));
+            .with_extension(FileDisplay(file.file.display.clone()))
+            .with_extension(self.asked_as.clone());
         if let Some(schema) = &file.contents.own_schema {
             partitioned = partitioned.with_extension(FileFields(Arc::clone(schema)));
         }
@@ -319,11 +354,51 @@ impl FileTable {
         }))
     }
 
+    /// A column that no query can read is an error of the queries that want it only.
+    fn refuse_unreadable(&self, indices: &[usize]) -> DataFusionResult<()> {
+        for column in indices.iter().map(|index| &self.columns[*index]) {
+            if let Some(message) = &column.unreadable {
+                return Err(through_datafusion(ConnectorError::UnreadableColumn {
+                    table: self.name.clone(),
+                    column: column.source_name.clone(),
+                    native_type: column.native_type.clone(),
+                    message: message.clone(),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// The plan of DataFusion's Parquet format, whose source says which file an error is about.
+    fn with_file_names(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let config = plan
+            .downcast_ref::<DataSourceExec>()
+            .and_then(|exec| {
+                (exec.data_source().as_ref() as &dyn std::any::Any).downcast_ref::<FileScanConfig>()
+            })
+            .ok_or_else(|| {
+                DataFusionError::Internal("the plan of a Parquet scan is no file scan".to_owned())
+            })?;
+        let source = NamedParquet::new(
+            &self.catalog,
+            &self.asked_as,
+            Arc::clone(config.file_source()),
+        );
+        let named = FileScanConfigBuilder::from(config.clone())
+            .with_source(Arc::new(source))
+            .build();
+        Ok(DataSourceExec::from_data_source(named))
+    }
+
     fn file_source(&self) -> Arc<dyn FileSource> {
         match &self.reader {
             Reader::Parquet(format) => format.file_source(self.table_schema.clone()),
             Reader::Stream(format) => Arc::new(StreamSource::new(
                 &self.catalog,
+                &self.asked_as,
                 format.clone(),
                 self.table_schema.clone(),
             )),
@@ -444,6 +519,7 @@ impl TableProvider for FileTable {
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let indices = projection.unwrap_or(&all);
+        self.refuse_unreadable(indices)?;
         let files = self.pruned(session, filters)?;
         let files: Vec<PartitionedFile> = files
             .into_iter()
@@ -482,9 +558,13 @@ impl TableProvider for FileTable {
             .with_file_groups(groups)
             .with_statistics(table_statistics)
             .with_limit(limit.filter(|_| all_filters_decided))
+            .with_expr_adapter(Some(Arc::new(ReadAsFactory)))
             .build();
         match &self.reader {
-            Reader::Parquet(format) => format.create_physical_plan(session, config).await,
+            Reader::Parquet(format) => {
+                let plan = format.create_physical_plan(session, config).await?;
+                self.with_file_names(&plan)
+            }
             Reader::Stream(_) => Ok(DataSourceExec::from_data_source(config)),
         }
     }

@@ -5,3 +5,4 @@ mod formats;
 mod losses;
 mod s3;
 mod traps;
+mod types;

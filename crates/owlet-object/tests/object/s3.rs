@@ -36,12 +36,18 @@ async fn bucket(name: &str) -> (String, AmazonS3) {
 
 /// The object store's client cannot create buckets; one plain request does.
 async fn create_bucket(bucket: &str) {
+    plain_put(bucket, "").await;
+}
+
+/// A plain request, which may name any key.
+async fn plain_put(path: &str, content: &str) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let endpoint = endpoint();
     let host = endpoint.trim_start_matches("http://").trim_end_matches('/');
     let mut connection = tokio::net::TcpStream::connect(host).await.unwrap();
     let request = format!(
-        "PUT /{bucket} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "PUT /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{content}",
+        content.len()
     );
     connection.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -165,6 +171,54 @@ async fn tables_partitions_and_compression() {
     )
     .await;
     assert!(missing.unwrap_err().to_string().contains("does not exist"));
+}
+
+#[tokio::test]
+async fn keys_that_are_no_paths_do_not_hide_the_others() {
+    let (bucket, store) = bucket("odd").await;
+    for key in ["a/1.csv", "a/2.csv", "z/3.csv", "2024-1.csv", "2025-1.csv"] {
+        put(&store, key, "v\n1\n").await;
+    }
+    for key in ["a//4.csv", "a/b//5.csv", "only//6.csv"] {
+        plain_put(&format!("{bucket}/{key}"), "v\n1\n").await;
+    }
+    let session = SessionContext::new();
+    let count = async |path: &str| {
+        let path = format!("s3://{bucket}/{path}");
+        let provider = path_provider(&session.state(), &path, &options(String::new()))
+            .await
+            .map_err(|error| error.to_string())?;
+        let rows = session.read_table(provider).unwrap().count().await.unwrap();
+        Ok::<usize, String>(rows)
+    };
+    for (path, files) in [
+        ("a/*.csv", 2),
+        ("*/[123].csv", 3),
+        ("2024-*.csv", 1),
+        ("*-1.csv", 2),
+        ("z/**/*.csv", 1),
+    ] {
+        assert_eq!(count(path).await, Ok(files), "{path}");
+    }
+    for (path, key) in [
+        ("a/**/*.csv", "a//4.csv"),
+        ("a/", "a//4.csv"),
+        ("only/", "only//6.csv"),
+    ] {
+        let message = count(path).await.unwrap_err();
+        assert!(
+            message.contains(key) && message.contains("copy the object to a plain key"),
+            "{path}: {message}"
+        );
+    }
+    let connector = ObjectConnector::new("lake", options(format!("s3://{bucket}/"))).unwrap();
+    let tables = connector.tables("default").await.unwrap();
+    let names: Vec<String> = tables.into_iter().map(|table| table.name).collect();
+    assert_eq!(names, ["2024-1", "2025-1", "a", "only", "z"]);
+    let connector = ObjectConnector::new("lake", options(format!("s3://{bucket}/a/"))).unwrap();
+    let tables = connector.tables("default").await.unwrap();
+    let names: Vec<String> = tables.into_iter().map(|table| table.name).collect();
+    assert_eq!(names, ["1", "2", "b"]);
 }
 
 #[tokio::test]
