@@ -21,20 +21,16 @@ use datafusion_expr::{
 use crate::functions::type_names::sql_name;
 use crate::rewriting::map_expressions;
 
-/// Replaces integer `+`, `-` and `*` by operators that fail on overflow. Call it on the optimized plan, after
-/// everything that wants to recognise plain operators (pushdown) has run, just before physical planning.
-///
-/// Filters inside table scans stay as they are: their provider reads them, and what it does not apply exactly stands
-/// above the scan as well.
-pub fn check_arithmetic(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// Replaces integer `+`, `-` and `*` by operators that fail on overflow.
+pub(crate) fn check(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(plan
         .transform_up_with_subqueries(|plan| check_plan(plan, Scope::Everything))?
         .data)
 }
 
-/// Which operators are replaced.
+/// Which expressions are replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
+pub(crate) enum Scope {
     Everything,
     /// What constant folding will evaluate.
     Constants,
@@ -82,7 +78,8 @@ fn check_expression(expr: Expr, schema: &DFSchema, scope: Scope) -> Result<Trans
     })
 }
 
-fn is_constant(expr: &Expr) -> bool {
+/// Constant folding will evaluate the expression.
+pub(crate) fn is_constant(expr: &Expr) -> bool {
     let mut constant = true;
     let walked = expr.apply(|expr| {
         constant &= match expr {

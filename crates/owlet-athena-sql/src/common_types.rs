@@ -2,10 +2,13 @@
 //! a CASE, a set operation or a function. It must never know sources.
 //!
 //! * A date beside a timestamp becomes a timestamp of that one's unit. DataFusion would take nanoseconds, which end in
-//!   2262 and began in 1677: `coalesce(valid_to, now())` has no room for `DATE '9999-12-31'` then.
+//!   2262 and began in 1677: `coalesce(valid_to, now())` has no room for `DATE '9999-12-31'` then. Timestamps take the
+//!   finest of their units; beside one with a zone, those without get it.
 //! * A decimal beside a double becomes a double, as in Athena. DataFusion would make both a decimal of 15 digits after
 //!   the point, for which `1e-20` is 0 and `1e15` too large.
 //! * Times of day take the finest of their units; DataFusion finds none for `time(6)` beside `time(3)`.
+//! * A text beside a decimal, a date or a time is one with all its digits, or an error. DataFusion would read it in the
+//!   other one's type, in which `'1.14'` is `DECIMAL '1.1'`.
 
 use std::sync::Arc;
 
@@ -13,31 +16,41 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::Transformed;
-use datafusion_common::{Column, DFSchema, Result};
-use datafusion_expr::expr::{Cast, InSubquery};
+use datafusion_common::{Column, DFSchema, Result, ScalarValue, plan_err};
+use datafusion_expr::expr::Cast;
 use datafusion_expr::{
-    BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, Union,
+    BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+    Union,
 };
 
+use crate::decimals;
+use crate::functions::type_names::sql_name;
+use crate::grammar::fraction_digits;
 use crate::rewriting::map_expressions;
+use crate::types::time_unit;
 
-/// Functions whose arguments get one type; lists get it for their elements.
-const ALIKE: [&str; 14] = [
+/// Functions that compare their arguments; lists are compared by their elements.
+const COMPARING: [&str; 8] = [
     "array_except",
     "array_intersect",
     "array_position",
     "array_remove",
     "array_union",
     "arrays_overlap",
-    "coalesce",
     "contains",
-    "greatest",
-    "if",
-    "least",
-    "make_array",
     "nullif",
-    "nvl",
 ];
+/// Functions whose arguments, or lists' elements, get one type.
+const ALIKE: [&str; 6] = ["coalesce", "greatest", "if", "least", "make_array", "nvl"];
+
+/// For what values get one type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To be compared: a text beside a number is a number.
+    Comparison,
+    /// To be values of one column: a number beside a text is a text.
+    Column,
+}
 
 /// Gives values that meet one type.
 #[derive(Debug)]
@@ -79,7 +92,20 @@ fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
                 || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) =>
         {
             let mut operands = [left, right];
-            let changed = equalize(operands.iter_mut().map(AsMut::as_mut).collect(), schema)?;
+            let has_text = operands.iter().any(|operand| {
+                operand
+                    .get_type(schema)
+                    .is_ok_and(|data_type| is_text(&data_type))
+            });
+            // What a text is from which something is taken is not known.
+            let changed = match op == Operator::Minus && has_text {
+                true => false,
+                false => equalize(
+                    operands.iter_mut().map(AsMut::as_mut).collect(),
+                    schema,
+                    Purpose::Comparison,
+                )?,
+            };
             let [left, right] = operands;
             let expr = Expr::BinaryExpr(BinaryExpr::new(left, op, right));
             Ok(Transformed::new_transformed(expr, changed))
@@ -87,7 +113,7 @@ fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
         Expr::InList(mut list) => {
             let mut operands = vec![list.expr.as_mut()];
             operands.extend(&mut list.list);
-            let changed = equalize(operands, schema)?;
+            let changed = equalize(operands, schema, Purpose::Comparison)?;
             Ok(Transformed::new_transformed(Expr::InList(list), changed))
         }
         Expr::Between(mut between) => {
@@ -96,7 +122,7 @@ fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
                 between.low.as_mut(),
                 between.high.as_mut(),
             ];
-            let changed = equalize(operands, schema)?;
+            let changed = equalize(operands, schema, Purpose::Comparison)?;
             Ok(Transformed::new_transformed(
                 Expr::Between(between),
                 changed,
@@ -111,7 +137,7 @@ fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
                         .iter_mut()
                         .map(|(when, _)| when.as_mut()),
                 );
-                changed |= equalize(operands, schema)?;
+                changed |= equalize(operands, schema, Purpose::Comparison)?;
             }
             let mut results: Vec<&mut Expr> = case
                 .when_then_expr
@@ -119,29 +145,45 @@ fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
                 .map(|(_, then)| then.as_mut())
                 .collect();
             results.extend(case.else_expr.iter_mut().map(AsMut::as_mut));
-            changed |= equalize(results, schema)?;
+            changed |= equalize(results, schema, Purpose::Column)?;
             Ok(Transformed::new_transformed(Expr::Case(case), changed))
         }
-        Expr::ScalarFunction(mut call) if ALIKE.contains(&call.func.name()) => {
-            let changed = equalize(call.args.iter_mut().collect(), schema)?;
+        Expr::ScalarFunction(mut call) => {
+            let purpose = match call.func.name() {
+                name if COMPARING.contains(&name) => Purpose::Comparison,
+                name if ALIKE.contains(&name) => Purpose::Column,
+                _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
+            };
+            let changed = equalize(call.args.iter_mut().collect(), schema, purpose)?;
             Ok(Transformed::new_transformed(
                 Expr::ScalarFunction(call),
                 changed,
             ))
         }
-        Expr::InSubquery(set) => in_subquery(set, schema),
+        Expr::InSubquery(mut set) => {
+            let changed = equalize_members(set.expr.as_mut(), &mut set.subquery, schema)?;
+            Ok(Transformed::new_transformed(Expr::InSubquery(set), changed))
+        }
+        Expr::SetComparison(mut set) => {
+            let changed = equalize_members(set.expr.as_mut(), &mut set.subquery, schema)?;
+            Ok(Transformed::new_transformed(
+                Expr::SetComparison(set),
+                changed,
+            ))
+        }
         other => Ok(Transformed::no(other)),
     }
 }
 
-fn in_subquery(mut set: InSubquery, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let members = set.subquery.subquery.as_ref().clone();
+/// Gives a value and the values of a subquery one type.
+fn equalize_members(value: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) -> Result<bool> {
+    let members = subquery.subquery.as_ref().clone();
     let member = members.schema().field(0).data_type().clone();
-    let own = set.expr.get_type(schema)?;
-    let Some(target) = common(&[own.clone(), member.clone()]) else {
-        return Ok(Transformed::no(Expr::InSubquery(set)));
+    let own = value.get_type(schema)?;
+    let Some(target) = common(&[own.clone(), member.clone()], Purpose::Comparison) else {
+        return Ok(false);
     };
-    *set.expr = as_type(std::mem::take(set.expr.as_mut()), &own, &target);
+    *value = as_type(std::mem::take(value), &own, &target);
     if with_target(&member, &target) != member {
         let (qualifier, field) = members.schema().qualified_field(0);
         let (qualifier, name) = (qualifier.cloned(), field.name().clone());
@@ -150,9 +192,9 @@ fn in_subquery(mut set: InSubquery, schema: &DFSchema) -> Result<Transformed<Exp
         let members = LogicalPlanBuilder::from(members)
             .project([converted])?
             .build()?;
-        set.subquery = set.subquery.with_plan(Arc::new(members));
+        *subquery = subquery.with_plan(Arc::new(members));
     }
-    Ok(Transformed::yes(Expr::InSubquery(set)))
+    Ok(true)
 }
 
 /// The keys belong to the two sides, so they are not seen as one comparison.
@@ -162,7 +204,7 @@ fn with_equal_keys(mut join: Join) -> Result<Join> {
             left.get_type(join.left.schema())?,
             right.get_type(join.right.schema())?,
         ];
-        if let Some(target) = common(&types) {
+        if let Some(target) = common(&types, Purpose::Comparison) {
             *left = as_type(std::mem::take(left), &types[0], &target);
             *right = as_type(std::mem::take(right), &types[1], &target);
         }
@@ -183,7 +225,7 @@ fn rewrite_union(union: Union) -> Result<Transformed<LogicalPlan>> {
                 .iter()
                 .map(|input| input.schema().field(column).data_type().clone())
                 .collect();
-            common(&types)
+            common(&types, Purpose::Column)
         })
         .collect();
     if targets.iter().all(Option::is_none) {
@@ -217,14 +259,23 @@ fn rewrite_union(union: Union) -> Result<Transformed<LogicalPlan>> {
 }
 
 /// Gives the operands their common type, if they need another than DataFusion finds.
-fn equalize(operands: Vec<&mut Expr>, schema: &DFSchema) -> Result<bool> {
-    let types: Vec<DataType> = operands
-        .iter()
-        // What has no type yet gets one later, or an error of its own.
-        .map(|operand| operand.get_type(schema).unwrap_or(DataType::Null))
-        .collect();
-    let Some(target) = common(&types) else {
-        return Ok(false);
+fn equalize(operands: Vec<&mut Expr>, schema: &DFSchema, purpose: Purpose) -> Result<bool> {
+    let mut operands = operands;
+    // What has no type yet gets one later, or an error of its own.
+    let type_of = |operand: &Expr| operand.get_type(schema).unwrap_or(DataType::Null);
+    let mut types: Vec<DataType> = operands.iter().map(|operand| type_of(operand)).collect();
+    let mut changed = false;
+    for operand in &mut operands {
+        if let Some(value) = read_literal(operand, &types, purpose)? {
+            **operand = value;
+            changed = true;
+        }
+    }
+    if changed {
+        types = operands.iter().map(|operand| type_of(operand)).collect();
+    }
+    let Some(target) = common(&types, purpose) else {
+        return Ok(changed);
     };
     for (operand, own) in operands.into_iter().zip(&types) {
         *operand = as_type(std::mem::take(operand), own, &target);
@@ -232,27 +283,124 @@ fn equalize(operands: Vec<&mut Expr>, schema: &DFSchema) -> Result<bool> {
     Ok(true)
 }
 
-/// The type that some of these become; `None` where DataFusion's own rules will do.
-fn common(types: &[DataType]) -> Option<DataType> {
-    let values: Vec<&DataType> = types.iter().map(value_type).collect();
-    timestamp_beside_dates(&values)
-        .or_else(|| float_beside_decimals(&values))
-        .or_else(|| finest_time(&values))
+/// A literal text that stands beside values of these types, with the type that its own digits need.
+fn read_literal(operand: &Expr, types: &[DataType], purpose: Purpose) -> Result<Option<Expr>> {
+    let Expr::Literal(value, _) = operand else {
+        return Ok(None);
+    };
+    let Some(Some(text)) = value.try_as_str() else {
+        return Ok(None);
+    };
+    let others: Vec<&DataType> = types.iter().map(value_type).collect();
+    // Units are ordered from the coarsest to the finest.
+    let own = time_unit(fraction_digits(text) as u64).unwrap_or(TimeUnit::Nanosecond);
+    let data_type = if let Some(DataType::Timestamp(unit, zone)) = moment(&others) {
+        DataType::Timestamp(unit.max(own), zone)
+    } else if let Some(DataType::Time32(unit) | DataType::Time64(unit)) =
+        finest_by(&others, time_unit_of)
+    {
+        match own.max(*unit) {
+            unit @ (TimeUnit::Second | TimeUnit::Millisecond) => DataType::Time32(unit),
+            unit => DataType::Time64(unit),
+        }
+    } else if purpose == Purpose::Comparison
+        && let Some(decimal) = others.iter().find(|other| other.is_decimal())
+        && float_beside_decimals(&others).is_none()
+    {
+        return match decimals::literal(text) {
+            Some(value) => Ok(Some(Expr::Literal(value, None))),
+            None => plan_err!(
+                "'{text}' stands beside a {} and is not a decimal number of at most 38 digits",
+                sql_name(decimal)
+            ),
+        };
+    } else {
+        return Ok(None);
+    };
+    let field = Arc::new(Field::new("", data_type, true));
+    let text = Expr::Literal(ScalarValue::from(text), None);
+    Ok(Some(Expr::Cast(Cast::new_from_field(
+        Box::new(text),
+        field,
+    ))))
 }
 
-fn timestamp_beside_dates(types: &[&DataType]) -> Option<DataType> {
-    let unit = |data_type: &DataType| match data_type {
-        DataType::Timestamp(unit, _) => Some(fineness(*unit)),
+/// The type that some of these become; `None` where DataFusion's own rules will do.
+fn common(types: &[DataType], purpose: Purpose) -> Option<DataType> {
+    let values: Vec<&DataType> = types.iter().map(value_type).collect();
+    let is_mixed = |target: &DataType| values.iter().any(|own| with_target(own, target) != **own);
+    moment(&values)
+        .filter(is_mixed)
+        .or_else(|| float_beside_decimals(&values))
+        .or_else(|| finest_time(&values, types))
+        .or_else(|| match purpose {
+            Purpose::Comparison => beside_texts(&values, types),
+            Purpose::Column => None,
+        })
+}
+
+/// The timestamp that dates and timestamps become. A column has one zone: the first.
+fn moment(types: &[&DataType]) -> Option<DataType> {
+    let DataType::Timestamp(unit, _) = finest_by(types, |data_type| match data_type {
+        DataType::Timestamp(unit, _) => Some(*unit),
         _ => None,
+    })?
+    else {
+        return None;
     };
-    if !types.iter().any(|data_type| is_date(data_type)) {
+    let zone = types.iter().find_map(|data_type| match data_type {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    });
+    Some(DataType::Timestamp(*unit, zone))
+}
+
+/// The first type with the finest unit.
+fn finest_by<'a>(
+    types: &[&'a DataType],
+    unit_of: impl Fn(&DataType) -> Option<TimeUnit>,
+) -> Option<&'a DataType> {
+    let units = types
+        .iter()
+        .rev()
+        .filter_map(|data_type| Some((unit_of(data_type)?, *data_type)));
+    units
+        .max_by_key(|(unit, _)| *unit)
+        .map(|(_, data_type)| data_type)
+}
+
+/// The type that times of day become, where all are such or NULL; for functions that must name a type before this rule
+/// runs.
+pub(crate) fn time_of_day(types: &[DataType]) -> Option<DataType> {
+    let times: Vec<&DataType> = types
+        .iter()
+        .filter(|data_type| !data_type.is_null())
+        .collect();
+    let finest = finest_by(&times, time_unit_of)?;
+    times
+        .iter()
+        .all(|time| time_unit_of(time).is_some())
+        .then(|| finest.clone())
+}
+
+fn time_unit_of(data_type: &DataType) -> Option<TimeUnit> {
+    match data_type {
+        DataType::Time32(unit) | DataType::Time64(unit) => Some(*unit),
+        _ => None,
+    }
+}
+
+/// What a text becomes that is compared with these, where it is not a literal.
+fn beside_texts(values: &[&DataType], types: &[DataType]) -> Option<DataType> {
+    if !types.iter().any(is_text) {
         return None;
     }
-    types
-        .iter()
-        .filter(|data_type| unit(data_type).is_some())
-        .max_by_key(|data_type| unit(data_type))
-        .map(|data_type| (*data_type).clone())
+    let decimal = values.iter().any(|value| value.is_decimal());
+    let date = values.iter().find(|value| is_date(value));
+    match decimal {
+        true => Some(decimals::ANY_DECIMAL),
+        false => date.map(|date| (*date).clone()),
+    }
 }
 
 fn float_beside_decimals(types: &[&DataType]) -> Option<DataType> {
@@ -264,28 +412,16 @@ fn float_beside_decimals(types: &[&DataType]) -> Option<DataType> {
         .find(|float| types.contains(&float))
 }
 
-fn finest_time(types: &[&DataType]) -> Option<DataType> {
-    let unit = |data_type: &DataType| match data_type {
-        DataType::Time32(unit) | DataType::Time64(unit) => Some(fineness(*unit)),
-        _ => None,
-    };
-    let finest = types
-        .iter()
-        .filter(|data_type| unit(data_type).is_some())
-        .max_by_key(|data_type| unit(data_type))?;
-    let is_mixed = types
-        .iter()
-        .any(|data_type| unit(data_type).is_some() && data_type != finest);
-    is_mixed.then(|| (*finest).clone())
-}
-
-fn fineness(unit: TimeUnit) -> u8 {
-    match unit {
-        TimeUnit::Second => 0,
-        TimeUnit::Millisecond => 1,
-        TimeUnit::Microsecond => 2,
-        TimeUnit::Nanosecond => 3,
+fn finest_time(values: &[&DataType], types: &[DataType]) -> Option<DataType> {
+    let finest = finest_by(values, time_unit_of)?;
+    // A text that is not known may have all digits.
+    if types.iter().any(is_text) {
+        return Some(DataType::Time64(TimeUnit::Nanosecond));
     }
+    let is_mixed = values
+        .iter()
+        .any(|value| time_unit_of(value).is_some() && *value != finest);
+    is_mixed.then(|| finest.clone())
 }
 
 /// The type itself, or that of a list's elements.
@@ -300,19 +436,29 @@ fn is_date(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Date64)
 }
 
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, value) => value.is_string(),
+        other => other.is_string(),
+    }
+}
+
 /// The type with the target in place of what becomes it.
 fn with_target(own: &DataType, target: &DataType) -> DataType {
     if let DataType::List(element) = own {
+        // Lists of texts are no lists of anything else.
+        if is_text(value_type(own)) {
+            return own.clone();
+        }
         let data_type = with_target(element.data_type(), target);
         let element = element.as_ref().clone().with_data_type(data_type);
         return DataType::List(Arc::new(element));
     }
     let becomes_it = match target {
-        DataType::Timestamp(..) => is_date(own),
+        DataType::Timestamp(..) => is_date(own) || matches!(own, DataType::Timestamp(..)),
         DataType::Float32 | DataType::Float64 => own.is_decimal(),
-        DataType::Time32(_) | DataType::Time64(_) => {
-            matches!(own, DataType::Time32(_) | DataType::Time64(_))
-        }
+        DataType::Time32(_) | DataType::Time64(_) => time_unit_of(own).is_some() || is_text(own),
+        DataType::Date32 | DataType::Date64 | DataType::Decimal256(..) => is_text(own),
         _ => false,
     };
     if becomes_it { target } else { own }.clone()
@@ -322,6 +468,9 @@ fn as_type(operand: Expr, own: &DataType, target: &DataType) -> Expr {
     let wanted = with_target(own, target);
     if wanted == *own {
         return operand;
+    }
+    if is_text(own) && wanted == decimals::ANY_DECIMAL {
+        return decimals::READ.call(vec![operand]);
     }
     let field = Arc::new(Field::new("", wanted, true));
     Expr::Cast(Cast::new_from_field(Box::new(operand), field))

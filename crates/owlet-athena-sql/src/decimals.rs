@@ -1,5 +1,5 @@
-//! Division of decimals by Athena's rule: the quotient has as many digits after the point as the operand with more
-//! of them, rounded half up. It must never know tables.
+//! Decimals: their division by Athena's rule (the quotient has as many digits after the point as the operand with more
+//! of them, rounded half up), and texts read as decimals without losing a digit. It must never know tables.
 
 use std::sync::{Arc, LazyLock};
 
@@ -7,11 +7,11 @@ use arrow::array::{Array, ArrayRef, AsArray, Decimal256Array};
 use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Decimal256Type, Field, i256,
 };
-use datafusion_common::{Result, exec_datafusion_err, plan_err};
+use datafusion_common::{Result, ScalarValue, exec_datafusion_err, plan_err};
 use datafusion_expr::ScalarUDF;
 
 use crate::functions::conversion::cast;
-use crate::functions::scalar::Kind::Any;
+use crate::functions::scalar::Kind::{Any, Text};
 use crate::functions::scalar::Overload::Exact;
 use crate::functions::scalar::{Call, CallTypes, function};
 
@@ -24,6 +24,76 @@ pub(crate) static DIVIDE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
         divide,
     ))
 });
+
+/// Holds every decimal of at most 38 digits, wherever its point is.
+pub(crate) const ANY_DECIMAL: DataType = DataType::Decimal256(DECIMAL256_MAX_PRECISION, ANY_SCALE);
+const ANY_SCALE: i8 = 38;
+
+/// A text as a decimal with all its digits, where the text is not known before.
+pub(crate) static READ: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Arc::new(function(
+        &["owlet_read_decimal"],
+        &[Exact(&[Text])],
+        |_| Ok(Field::new("", ANY_DECIMAL, true)),
+        read,
+    ))
+});
+
+fn read(call: &Call<'_>) -> Result<ArrayRef> {
+    let texts = call.texts(0)?;
+    let values = call.values(|row| {
+        let text = texts.value(row);
+        let unreadable =
+            || exec_datafusion_err!("'{text}' is not a decimal number of at most 38 digits");
+        let (digits, scale) = digits_of(text).ok_or_else(unreadable)?;
+        let shift = u32::from(ANY_SCALE.unsigned_abs() - scale);
+        let factor = ten().checked_pow(shift).ok_or_else(unreadable)?;
+        let value = i256::from_i128(digits).checked_mul(factor);
+        value.map(Some).ok_or_else(unreadable)
+    })?;
+    let decimals = Decimal256Array::from(values)
+        .with_precision_and_scale(DECIMAL256_MAX_PRECISION, ANY_SCALE)?;
+    Ok(Arc::new(decimals))
+}
+
+/// The decimal that a text is, in the smallest type that holds it; `None` if it is none of at most 38 digits.
+pub(crate) fn literal(text: &str) -> Option<ScalarValue> {
+    let (digits, scale) = digits_of(text)?;
+    let length = digits.unsigned_abs().to_string().len();
+    let precision = u8::try_from(length).ok()?.max(scale);
+    Some(ScalarValue::Decimal128(
+        Some(digits),
+        precision,
+        i8::try_from(scale).ok()?,
+    ))
+}
+
+/// The digits of a decimal number and how many of them stand after the point: `-1.140` is -114 and 2.
+fn digits_of(text: &str) -> Option<(i128, u8)> {
+    let text = text.trim();
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let has_digits_only = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if unsigned.len() < 1 + usize::from(unsigned.contains('.'))
+        || !has_digits_only(whole)
+        || !has_digits_only(fraction)
+    {
+        return None;
+    }
+    let fraction = fraction.trim_end_matches('0');
+    let whole = whole.trim_start_matches('0');
+    let scale = u8::try_from(fraction.len()).ok()?;
+    if whole.len() + fraction.len() > usize::from(DECIMAL128_MAX_PRECISION) {
+        return None;
+    }
+    let digits: i128 = format!("0{whole}{fraction}").parse().ok()?;
+    let digits = if text.starts_with('-') {
+        -digits
+    } else {
+        digits
+    };
+    Some((digits, scale))
+}
 
 /// Precision and scale of a number that takes part in decimal arithmetic.
 pub(crate) fn decimal_digits(data_type: &DataType) -> Option<(u8, i8)> {
@@ -127,5 +197,29 @@ fn rounded_quotient(dividend: i256, divisor: i256) -> i256 {
         quotient.wrapping_add(i256::ONE)
     } else {
         quotient.wrapping_sub(i256::ONE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_keep_all_their_digits() {
+        for (text, digits) in [
+            ("1.14", Some((114, 2))),
+            (" -001.1400 ", Some((-114, 2))),
+            ("+.5", Some((5, 1))),
+            ("7.", Some((7, 0))),
+            ("0", Some((0, 0))),
+            ("", None),
+            (".", None),
+            ("1e3", None),
+            ("1.1.1", None),
+            ("--1", None),
+            ("123456789012345678901234567890123456789", None),
+        ] {
+            assert_eq!(digits_of(text), digits, "{text}");
+        }
     }
 }

@@ -18,9 +18,11 @@ use sqlparser::ast::BinaryOperator;
 
 use crate::decimals;
 use crate::functions;
+use crate::functions::datetime::moved;
 use crate::functions::scalar::Kind::{Date, Double, Interval};
 use crate::functions::scalar::Overload::Exact;
 use crate::functions::scalar::{Call, CallTypes, function};
+use crate::types::SESSION_ZONE;
 
 /// Plans what DataFusion's own planners plan differently.
 #[derive(Debug)]
@@ -38,7 +40,8 @@ impl ExprPlanner for AthenaExpressions {
         if is_difference || matches!(op, BinaryOperator::Plus) {
             refuse_hours_of_dates(&left, &right, schema)?;
         }
-        if !is_difference && !is_scaling {
+        let is_sum = matches!(op, BinaryOperator::Plus);
+        if !is_sum && !is_difference && !is_scaling {
             return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
         }
         let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema))
@@ -51,7 +54,24 @@ impl ExprPlanner for AthenaExpressions {
             ));
         }
         let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_));
+        // Sources and the optimizer know what stands in the session's zone.
+        let has_clock_changes = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(zone)) if zone.as_ref() != SESSION_ZONE);
         let planned = match (&op, &left_type, &right_type) {
+            (BinaryOperator::Plus, moment, interval)
+                if has_clock_changes(moment) && is_interval(interval) =>
+            {
+                moved::LATER.call(vec![left, right])
+            }
+            (BinaryOperator::Plus, interval, moment)
+                if has_clock_changes(moment) && is_interval(interval) =>
+            {
+                moved::LATER.call(vec![right, left])
+            }
+            (BinaryOperator::Minus, moment, interval)
+                if has_clock_changes(moment) && is_interval(interval) =>
+            {
+                moved::EARLIER.call(vec![left, right])
+            }
             (BinaryOperator::Minus, DataType::Date32, DataType::Date32) => {
                 DATE_DIFFERENCE.call(vec![left, right])
             }
@@ -93,6 +113,11 @@ impl ExprPlanner for AthenaExpressions {
                         }));
                     }
                 }
+            }
+            (GetFieldAccess::ListRange { .. }, _) => {
+                return plan_err!(
+                    "[from:to] is not part of Athena's SQL: slice(array, start, length) takes a part of an array"
+                );
             }
             // `row[1]` counts from 1.
             (GetFieldAccess::ListIndex { key }, DataType::Struct(fields)) => match key.as_ref() {

@@ -4,7 +4,8 @@
 
 use sqlparser::ast::{
     ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, Ident, ObjectName,
-    StructBracketKind, StructField, TimezoneInfo, TypedString, Value, ValueWithSpan,
+    StructBracketKind, StructField, TimezoneInfo, TrimWhereField, TypedString, Value,
+    ValueWithSpan,
 };
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -37,7 +38,8 @@ const LITERAL_TYPES: &[&str] = &[
     "date",
 ];
 
-/// Parses `CAST(… AS type)`, `TRY_CAST(… AS type)` and typed literals; `None` leaves everything else to the parser.
+/// Parses `CAST(… AS type)`, `TRY_CAST(… AS type)`, `TRIM(BOTH FROM …)` and typed literals; `None` leaves everything
+/// else to the parser.
 pub(crate) fn parse_prefix(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
     let first = parser.peek_token();
     let Token::Word(Word {
@@ -51,6 +53,7 @@ pub(crate) fn parse_prefix(parser: &mut Parser<'_>) -> Option<Result<Expr, Parse
     match (value.as_str(), parser.peek_nth_token(1).token) {
         ("cast", Token::LParen) => Some(parse_cast(parser, CastKind::Cast)),
         ("try_cast", Token::LParen) => Some(parse_cast(parser, CastKind::TryCast)),
+        ("trim", Token::LParen) => parse_trim(parser),
         (name, Token::SingleQuotedString(text)) if LITERAL_TYPES.contains(&name) => {
             let name = name.to_owned();
             parser.next_token();
@@ -100,6 +103,36 @@ fn parse_cast(parser: &mut Parser<'_>, kind: CastKind) -> Result<Expr, ParserErr
         array: false,
         format: None,
     })
+}
+
+/// `TRIM([BOTH|LEADING|TRAILING] FROM x)` without the characters to trim, which the parser wants there.
+fn parse_trim(parser: &mut Parser<'_>) -> Option<Result<Expr, ParserError>> {
+    let keyword = |parser: &Parser<'_>, index| match parser.peek_nth_token(index).token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let (trim_where, words) = match keyword(parser, 2) {
+        Keyword::BOTH => (Some(TrimWhereField::Both), 4),
+        Keyword::LEADING => (Some(TrimWhereField::Leading), 4),
+        Keyword::TRAILING => (Some(TrimWhereField::Trailing), 4),
+        _ => (None, 3),
+    };
+    if keyword(parser, words - 1) != Keyword::FROM {
+        return None;
+    }
+    for _ in 0..words {
+        parser.next_token();
+    }
+    let operand = parser.parse_expr().and_then(|operand| {
+        parser.expect_token(&Token::RParen)?;
+        Ok(operand)
+    });
+    Some(operand.map(|operand| Expr::Trim {
+        expr: Box::new(operand),
+        trim_where,
+        trim_what: None,
+        trim_characters: None,
+    }))
 }
 
 /// Athena's type grammar.
@@ -251,7 +284,8 @@ fn decimal_type(text: &str) -> Option<DataType> {
     })
 }
 
-fn fraction_digits(text: &str) -> usize {
+/// Digits after the point of a second.
+pub(crate) fn fraction_digits(text: &str) -> usize {
     text.rsplit_once('.').map_or(0, |(_, fraction)| {
         fraction.bytes().take_while(u8::is_ascii_digit).count()
     })

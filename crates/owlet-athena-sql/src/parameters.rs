@@ -5,16 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion_common::{Result, ScalarValue};
+use datafusion_common::{DFSchema, Result, ScalarValue};
 use datafusion_expr::expr::Placeholder;
 use datafusion_expr::expr_rewriter::NamePreserver;
-use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_expr::type_coercion::functions::{UDFCoercionExt, fields_with_udf};
+use datafusion_expr::utils::merge_schema;
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Operator, WindowFunctionDefinition};
 
+use crate::decimals;
 use crate::errors::SqlError;
 use crate::functions::conversion::{self, OnError};
 use crate::functions::type_names::sql_name;
+use crate::grammar::fraction_digits;
 use crate::types;
 
 /// The parameters a statement uses.
@@ -28,10 +32,11 @@ pub struct ParameterUse {
 
 /// Puts values (texts, as Athena's API and `-p NAME=VALUE` give them) in the place of `?` and `:name`.
 ///
-/// A value takes the type of its place where the plan knows one; elsewhere its text is read as a literal: `NULL`,
-/// `true`, `12`, `1.5`, `'text'`, `DATE '2020-01-31'`, and any other text as itself. Quotes around a text are taken
-/// off, because Athena's clients send them. Names are case-insensitive. Every parameter must have a value and every
-/// value a parameter.
+/// A value takes the type of its place where the plan knows one, text in LIKE and `||`, and in a call the type that the
+/// function takes there. Elsewhere it is read as a literal: `NULL`, `true`, `12`, `1.5`, `'text'`, `DATE '2020-01-31'`,
+/// and any other text as itself, also one that a number would not give back (`007`, `+1`, `1.10`). Quotes around a text
+/// are taken off, because Athena's clients send them. Names are case-insensitive. Every parameter must have a value and
+/// every value a parameter.
 pub fn bind_parameters<'a>(
     plan: LogicalPlan,
     positional: &[String],
@@ -52,18 +57,33 @@ pub fn bind_parameters<'a>(
     let mut refused = None;
     let bound = plan.transform_up_with_subqueries(|plan| {
         let names = NamePreserver::new(&plan);
+        let schema = merge_schema(&plan.inputs());
+        let alone = match &plan {
+            LogicalPlan::Limit(_) => Place::Number,
+            _ => Place::Open,
+        };
+        let mut put = |expr: Expr, place: Place| match &expr {
+            Expr::Placeholder(placeholder) => match literal(placeholder, &values, place) {
+                Ok(literal) => Ok(Transformed::yes(literal)),
+                Err(error) => {
+                    refused.get_or_insert(error);
+                    Ok(Transformed::no(expr))
+                }
+            },
+            _ => Ok(Transformed::no(expr)),
+        };
         plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            let bound = expr.transform_up(|expr| match &expr {
-                Expr::Placeholder(placeholder) => match literal(placeholder, &values) {
-                    Ok(literal) => Ok(Transformed::yes(literal)),
-                    Err(error) => {
-                        refused.get_or_insert(error);
-                        Ok(Transformed::no(expr))
-                    }
-                },
-                _ => Ok(Transformed::no(expr)),
-            })?;
+            let bound = expr
+                .transform_up(|expr| {
+                    let mut places = places(&expr, &schema, &values).into_iter();
+                    expr.map_children(|child| match child {
+                        Expr::Placeholder(_) => put(child, places.next().unwrap_or(Place::Open)),
+                        _ => Ok(Transformed::no(child)),
+                    })
+                })?
+                // A parameter that stands alone has nothing around it but LIMIT or OFFSET.
+                .transform_data(|expr| put(expr, alone.clone()))?;
             Ok(bound.update_data(|expr| name.restore(expr)))
         })?
         .map_data(LogicalPlan::recompute_schema)
@@ -121,7 +141,211 @@ fn check_names(
     Ok(())
 }
 
-fn literal(placeholder: &Placeholder, values: &BTreeMap<String, &str>) -> Result<Expr, SqlError> {
+/// What stands around a parameter says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// Nothing.
+    Open,
+    /// A number is wanted, of whatever type.
+    Number,
+    /// A value of this type is wanted.
+    Of(DataType),
+}
+
+/// The places of the parameters that are operands of `expr`, in their order.
+fn places(expr: &Expr, schema: &DFSchema, values: &BTreeMap<String, &str>) -> Vec<Place> {
+    let parameters = |operands: &[&Expr], place: Place| {
+        let count = operands.iter().filter(|operand| is_parameter(operand));
+        vec![place; count.count()]
+    };
+    let like = |others: &[&Expr]| {
+        others
+            .iter()
+            .find(|other| !is_parameter(other))
+            .and_then(|other| other.get_type(schema).ok())
+            .map_or(Place::Open, Place::Of)
+    };
+    let any = |_: &[DataType]| true;
+    match expr {
+        Expr::Like(like) | Expr::SimilarTo(like) => {
+            parameters(&[&like.expr, &like.pattern], Place::Of(DataType::Utf8))
+        }
+        Expr::Negative(operand) => parameters(&[operand], Place::Number),
+        Expr::BinaryExpr(binary) => {
+            let place = match binary.op {
+                Operator::StringConcat => Place::Of(DataType::Utf8),
+                Operator::Plus
+                | Operator::Minus
+                | Operator::Multiply
+                | Operator::Divide
+                | Operator::Modulo => Place::Number,
+                _ => Place::Open,
+            };
+            parameters(&[&binary.left, &binary.right], place)
+        }
+        Expr::InList(list) if is_parameter(&list.expr) => {
+            vec![like(&list.list.iter().collect::<Vec<_>>())]
+        }
+        Expr::Between(between) if is_parameter(&between.expr) => {
+            vec![like(&[&between.low, &between.high])]
+        }
+        Expr::ScalarFunction(call) => {
+            // Some functions refuse types only where they say what they give.
+            let gives = |types: &[DataType]| call.func.inner().return_type(types).is_ok();
+            arguments(call.func.as_ref(), gives, &call.args, schema, values)
+        }
+        Expr::AggregateFunction(call) => {
+            arguments(call.func.as_ref(), any, &call.params.args, schema, values)
+        }
+        Expr::WindowFunction(call) => match &call.fun {
+            WindowFunctionDefinition::AggregateUDF(function) => {
+                arguments(function.as_ref(), any, &call.params.args, schema, values)
+            }
+            WindowFunctionDefinition::WindowUDF(function) => {
+                arguments(function.as_ref(), any, &call.params.args, schema, values)
+            }
+        },
+        _ => Vec::new(),
+    }
+}
+
+fn is_parameter(expr: &Expr) -> bool {
+    matches!(expr, Expr::Placeholder(_))
+}
+
+/// The places of a call's parameters. A text that could be a number or a boolean is what the function takes as it is; it
+/// is a number rather than a text where the function takes both and the text says the same.
+fn arguments<F: UDFCoercionExt>(
+    function: &F,
+    gives: impl Fn(&[DataType]) -> bool,
+    arguments: &[Expr],
+    schema: &DFSchema,
+    values: &BTreeMap<String, &str>,
+) -> Vec<Place> {
+    if !arguments.iter().any(is_parameter) {
+        return Vec::new();
+    }
+    let readings: Vec<Vec<DataType>> = arguments
+        .iter()
+        .map(|argument| match argument {
+            Expr::Placeholder(placeholder) => match values.get(&placeholder.id) {
+                Some(text) => readings(text),
+                None => vec![DataType::Null],
+            },
+            _ => vec![argument.get_type(schema).unwrap_or(DataType::Null)],
+        })
+        .collect();
+    let types = best_types(function, gives, &readings);
+    arguments
+        .iter()
+        .zip(types)
+        .filter(|(argument, _)| is_parameter(argument))
+        .map(|(_, data_type)| match data_type {
+            data_type if data_type.is_numeric() => Place::Number,
+            data_type if data_type.is_string() => Place::Of(data_type),
+            _ => Place::Open,
+        })
+        .collect()
+}
+
+/// More parameters that could be read in two ways are not tried in all combinations.
+const COMBINED_PARAMETERS: u32 = 6;
+
+/// The types that a function takes best, of those that each argument may have.
+fn best_types<F: UDFCoercionExt>(
+    function: &F,
+    gives: impl Fn(&[DataType]) -> bool,
+    readings: &[Vec<DataType>],
+) -> Vec<DataType> {
+    let open = readings.iter().filter(|readings| readings.len() > 1);
+    let open = u32::try_from(open.count()).unwrap_or(u32::MAX);
+    let mut choices: Vec<u32> = (0..1 << open.min(COMBINED_PARAMETERS)).collect();
+    // The likeliest readings first; sorting is stable.
+    choices.sort_by_key(|choice| choice.count_ones());
+    let chosen = |choice: u32| {
+        let mut bit = 0;
+        let types = readings.iter().map(|readings| match readings.as_slice() {
+            [_, second] => {
+                bit += 1;
+                let takes_second = bit <= COMBINED_PARAMETERS && choice >> (bit - 1) & 1 == 1;
+                if takes_second { second } else { &readings[0] }.clone()
+            }
+            readings => readings[0].clone(),
+        });
+        types.collect::<Vec<DataType>>()
+    };
+    let best = choices
+        .into_iter()
+        .map(chosen)
+        .min_by_key(|types| fit(function, &gives, types));
+    best.unwrap_or_else(|| chosen(0))
+}
+
+/// The types a text may be read as, the likeliest first.
+fn readings(text: &str) -> Vec<DataType> {
+    let literal = guessed(text).data_type();
+    if literal.is_numeric() || literal == DataType::Boolean {
+        return vec![literal, DataType::Utf8];
+    }
+    match number(text) {
+        Some(number) if literal.is_string() => vec![literal, number.data_type()],
+        _ => vec![literal],
+    }
+}
+
+/// How well a function takes arguments of some types; the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// Texts stay texts, numbers stay numbers.
+    AsTheyAre,
+    /// Some are converted.
+    Converted,
+    /// Not at all.
+    Refused,
+}
+
+fn fit<F: UDFCoercionExt>(
+    function: &F,
+    gives: impl Fn(&[DataType]) -> bool,
+    types: &[DataType],
+) -> Fit {
+    let fields: Vec<FieldRef> = types
+        .iter()
+        .map(|data_type| Arc::new(Field::new("", data_type.clone(), true)))
+        .collect();
+    let Ok(taken) = fields_with_udf(&fields, function) else {
+        return Fit::Refused;
+    };
+    let coerced: Vec<DataType> = taken
+        .iter()
+        .map(|field| field.data_type().clone())
+        .collect();
+    if !gives(&coerced) {
+        return Fit::Refused;
+    }
+    let same_kind = |taken: &DataType, given: &DataType| {
+        given.is_null()
+            || taken == given
+            || (taken.is_numeric() && given.is_numeric())
+            || (taken.is_string() && given.is_string())
+            || (taken.is_nested() && given.is_nested())
+            || (taken.is_temporal() && given.is_temporal())
+    };
+    match taken
+        .iter()
+        .zip(types)
+        .all(|(taken, given)| same_kind(taken.data_type(), given))
+    {
+        true => Fit::AsTheyAre,
+        false => Fit::Converted,
+    }
+}
+
+fn literal(
+    placeholder: &Placeholder,
+    values: &BTreeMap<String, &str>,
+    place: Place,
+) -> Result<Expr, SqlError> {
     let name = placeholder.id.trim_start_matches('$').to_owned();
     let Some(text) = values.get(&placeholder.id) else {
         return Err(SqlError::Parameter {
@@ -129,13 +353,20 @@ fn literal(placeholder: &Placeholder, values: &BTreeMap<String, &str>) -> Result
             message: "has no value".to_owned(),
         });
     };
-    let data_type = placeholder
+    let inferred = placeholder
         .field
         .as_ref()
-        .map(|field| field.data_type().clone());
-    let value = match data_type.filter(|data_type| !data_type.is_null()) {
-        Some(data_type) => typed(text, &data_type),
-        None => Ok(guessed(text)),
+        .map(|field| field.data_type().clone())
+        .filter(|data_type| !data_type.is_null());
+    let place = match (inferred, place) {
+        // `1 LIKE ?`: the type of the other operand is none that LIKE takes.
+        (Some(data_type), place) if place != Place::Of(DataType::Utf8) => Place::Of(data_type),
+        (_, place) => place,
+    };
+    let value = match place {
+        Place::Of(data_type) => typed(text, &data_type),
+        Place::Number => Ok(number(text).unwrap_or_else(|| guessed(text))),
+        Place::Open => Ok(guessed(text)),
     };
     match value {
         Ok(value) => Ok(Expr::Literal(value, None)),
@@ -158,15 +389,71 @@ fn typed(text: &str, data_type: &DataType) -> Result<ScalarValue, String> {
     } else {
         inner.trim().to_owned()
     };
+    if let Some(finer) = finer_value(&inner, data_type) {
+        return Ok(finer);
+    }
     match converted(&inner, data_type) {
         Ok(value) => Ok(value),
         // `whole_number > 1.5` compares as DOUBLE.
-        Err(_) if data_type.is_numeric() && inner.parse::<f64>().is_ok() => Ok(guessed(&inner)),
-        Err(_) => Err(format!("'{text}' is not a {}", sql_name(data_type))),
+        Err(_) => number(&inner)
+            .filter(|_| data_type.is_numeric())
+            .ok_or_else(|| format!("'{text}' is not a {}", sql_name(data_type))),
     }
 }
 
-/// The value as the literal it looks like.
+/// The value with all its digits, if it has more than the type has room for.
+fn finer_value(text: &str, data_type: &DataType) -> Option<ScalarValue> {
+    if data_type.is_decimal() {
+        let literal = decimals::literal(text)?;
+        let has_room = match (&literal, data_type) {
+            (
+                ScalarValue::Decimal128(_, _, own),
+                DataType::Decimal32(_, scale)
+                | DataType::Decimal64(_, scale)
+                | DataType::Decimal128(_, scale)
+                | DataType::Decimal256(_, scale),
+            ) => own <= scale,
+            _ => true,
+        };
+        return (!has_room).then_some(literal);
+    }
+    let own = types::time_unit(fraction_digits(text) as u64)?;
+    let is_finer = |unit: &TimeUnit| own > *unit;
+    let finer = match data_type {
+        DataType::Timestamp(unit, zone) if is_finer(unit) => DataType::Timestamp(own, zone.clone()),
+        DataType::Time32(unit) | DataType::Time64(unit) if is_finer(unit) => match own {
+            TimeUnit::Second | TimeUnit::Millisecond => DataType::Time32(own),
+            _ => DataType::Time64(own),
+        },
+        _ => return None,
+    };
+    converted(text, &finer).ok()
+}
+
+/// The number a text is, without regard to how it is written.
+fn number(text: &str) -> Option<ScalarValue> {
+    let trimmed = text.trim();
+    if let Ok(integer) = trimmed.parse::<i64>() {
+        return Some(ScalarValue::from(integer));
+    }
+    // `infinity` and `nan` are words.
+    if !trimmed.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first)) {
+        return None;
+    }
+    trimmed.parse::<f64>().ok().map(ScalarValue::from)
+}
+
+/// The number is written as it would be shown, so that nothing is lost.
+fn is_canonical(text: &str, number: &ScalarValue) -> bool {
+    match number {
+        ScalarValue::Int64(Some(integer)) => integer.to_string() == text,
+        ScalarValue::Float64(Some(double)) => format!("{double:?}") == text,
+        _ => false,
+    }
+}
+
+/// The value as the literal it looks like. A number that would not be shown as it is written stays text: codes, phone
+/// numbers and amounts have leading and trailing zeros.
 fn guessed(text: &str) -> ScalarValue {
     let trimmed = text.trim();
     if trimmed.eq_ignore_ascii_case("null") {
@@ -175,13 +462,8 @@ fn guessed(text: &str) -> ScalarValue {
     if let Ok(boolean) = trimmed.to_lowercase().parse::<bool>() {
         return ScalarValue::from(boolean);
     }
-    if let Ok(integer) = trimmed.parse::<i64>() {
-        return ScalarValue::from(integer);
-    }
-    let is_number =
-        trimmed.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first));
-    if let Some(number) = trimmed.parse::<f64>().ok().filter(|_| is_number) {
-        return ScalarValue::from(number);
+    if let Some(number) = number(text).filter(|number| is_canonical(text, number)) {
+        return number;
     }
     let Some((prefix, inner)) = typed_literal(text) else {
         return ScalarValue::from(text);
@@ -233,7 +515,17 @@ mod tests {
         for (text, expected) in [
             ("12", ScalarValue::from(12_i64)),
             ("-1.5", ScalarValue::from(-1.5)),
-            ("1e3", ScalarValue::from(1000.0)),
+            ("1.0", ScalarValue::from(1.0)),
+            ("007", ScalarValue::from("007")),
+            ("+4930", ScalarValue::from("+4930")),
+            ("1.10", ScalarValue::from("1.10")),
+            ("-0", ScalarValue::from("-0")),
+            ("1e3", ScalarValue::from("1e3")),
+            (" 7", ScalarValue::from(" 7")),
+            (
+                "12345678901234567890",
+                ScalarValue::from("12345678901234567890"),
+            ),
             ("TRUE", ScalarValue::from(true)),
             ("null", ScalarValue::Null),
             ("'12'", ScalarValue::from("12")),

@@ -10,7 +10,10 @@ use crate::arithmetic::CheckedConstants;
 use crate::comparisons::MomentComparisons;
 use crate::expressions::AthenaExpressions;
 use crate::types::AthenaTypePlanner;
-use crate::{casts, common_types, correlation, functions, set_operations, subqueries, unnest};
+use crate::zeros::ConstantZeros;
+use crate::{
+    casts, common_types, correlation, functions, guards, marks, set_operations, subqueries, unnest,
+};
 
 /// Nested expressions deeper than this are refused by the parser.
 pub(crate) const RECURSION_LIMIT: usize = 200;
@@ -54,13 +57,12 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         .relation_planners()
         .get_or_insert_default()
         .insert(0, unnest::planner());
-    builder
-        .analyzer()
-        .get_or_insert_default()
-        .rules
-        .insert(0, common_types::rule());
+    let rules = &mut builder.analyzer().get_or_insert_default().rules;
+    rules.insert(0, common_types::rule());
+    rules.insert(0, marks::rule());
     let rules = &mut builder.optimizer().get_or_insert_default().rules;
     rules.insert(0, Arc::new(CheckedConstants));
+    rules.insert(0, Arc::new(ConstantZeros));
     // Once constants are folded, and before casts that occur twice are computed apart.
     let after_folding = rules
         .iter()
@@ -78,4 +80,5 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         .with_analyzer_rule(set_operations::rule())
         .with_analyzer_rule(subqueries::rule())
         .with_analyzer_rule(correlation::rule())
+        .with_analyzer_rule(guards::rule())
 }

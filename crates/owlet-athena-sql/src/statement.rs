@@ -242,15 +242,23 @@ pub(crate) fn syntax_error(error: ParserError, parser: &Parser<'_>) -> SqlError 
     };
     let message = message
         .replace("Expected: ", "expected ")
+        .replace("Expected an expression", "expected an expression")
         .replace("found: EOF", "found the end of the statement");
     // Some messages have no place; the parser then stands at or behind the culprit.
     let next = parser.peek_token();
+    let current = parser.get_current_token();
     let near = if next.token != Token::EOF {
         next.span.start
     } else if message.ends_with("the end of the statement") {
         end_of_text(parser)
     } else {
-        parser.get_current_token().span.start
+        current.span.start
+    };
+    // The parser reads FROM as a column's name first, and then names the place behind it.
+    let location = if message.ends_with("expected an expression, found: from") {
+        Some(current.span.start)
+    } else {
+        location
     };
     SqlError::syntax(
         location.unwrap_or(near),

@@ -77,3 +77,133 @@ async fn errors_say_where_what_and_what_to_do() {
         );
     }
 }
+
+/// What DataFusion says of these shows its own types, stages and syntax trees.
+#[tokio::test]
+async fn mistakes_are_told_in_the_words_of_sql() {
+    let table = "FROM (VALUES (1, 'x', DECIMAL '1.50')) t(id, name, price)";
+    for (sql, message, hint) in [
+        (
+            "SELECT sum(name) FROM t",
+            "sum does not take (varchar)",
+            "CAST",
+        ),
+        (
+            "SELECT avg(name) FROM t",
+            "avg does not take (varchar)",
+            "CAST",
+        ),
+        (
+            "SELECT upper(1, 2) FROM t",
+            "upper does not take (bigint, bigint); it takes (",
+            "",
+        ),
+        (
+            "SELECT approx_percentile(price) FROM t",
+            "approx_percentile does not take (decimal(3,2))",
+            "",
+        ),
+        (
+            "SELECT name + id FROM t",
+            "no operator does varchar + bigint",
+            "CAST",
+        ),
+        (
+            "SELECT id FROM t WHERE name LIKE 5",
+            "LIKE takes texts, not bigint",
+            "",
+        ),
+        (
+            "SELECT id FROM t WHERE name",
+            "the condition t.name is of type varchar, not boolean",
+            "compare it",
+        ),
+        (
+            "SELECT name, count(*) FROM t",
+            "column t.name is neither grouped nor aggregated",
+            "group by it",
+        ),
+        (
+            "SELECT *, count(*) FROM t",
+            "column t.id is neither grouped nor aggregated",
+            "group by it",
+        ),
+        (
+            "SELECT name FROM t HAVING id > 1",
+            "is neither grouped nor aggregated",
+            "group by it",
+        ),
+        (
+            "SELECT name FROM t GROUP BY 3",
+            "there is no column 3: the select list has 1",
+            "",
+        ),
+        (
+            "SELECT name FROM t ORDER BY 3",
+            "there is no column 3 to order by: the select list has 1",
+            "",
+        ),
+        (
+            "SELECT id FROM t WHERE count(*) > 1",
+            "WHERE cannot hold an aggregate",
+            "HAVING",
+        ),
+        (
+            "SELECT sum(count(*)) FROM t",
+            "Aggregate function calls cannot be nested: 'count(1)'",
+            "subquery",
+        ),
+        (
+            "SELECT row_number() FROM t",
+            "row_number is a window function",
+            "OVER",
+        ),
+        (
+            "SELECT id FROM t UNION SELECT id, name FROM t",
+            "the queries of UNION have different numbers of columns",
+            "as many",
+        ),
+        (
+            "SELECT id FROM t WHERE id IN (SELECT id, name FROM t)",
+            "a subquery that stands for a value has one column",
+            "only one",
+        ),
+        (
+            "SELECT * FROM (VALUES (1), (2, 3)) v",
+            "row 2 of VALUES has 2 values, the first has 1",
+            "",
+        ),
+        (
+            "WITH w(x, y) AS (SELECT 1) SELECT * FROM w",
+            "the list of column names has 2, the table 1 columns",
+            "name all",
+        ),
+        (
+            "SELECT x FROM (SELECT id AS x, name AS x FROM t)",
+            "column x is ambiguous: there are several of this name",
+            "AS",
+        ),
+    ] {
+        let sql = sql.replace("FROM t", table);
+        let error = error_of(&sql).await;
+        assert!(
+            error.1.contains(message) && error.2.contains(hint),
+            "{sql}: {error:?}"
+        );
+        assert!(!error.1.contains('\n'), "{sql}: {error:?}");
+    }
+}
+
+#[test]
+fn a_missing_expression_is_where_the_next_word_is() {
+    for (sql, place) in [
+        (
+            "SELECT id, FROM orders",
+            "line 1:12: expected an expression",
+        ),
+        ("SELECT FROM orders", "line 1:8: expected an expression"),
+    ] {
+        let error = parse(sql).expect_err(sql).to_string();
+        assert!(error.starts_with(place), "{sql}: {error}");
+    }
+}

@@ -61,6 +61,59 @@ async fn values_take_the_type_of_their_place() {
     }
 }
 
+/// A code with leading zeros is no number, unless a number is wanted.
+#[tokio::test]
+async fn texts_that_look_like_numbers_keep_their_characters() {
+    let codes = "FROM (VALUES (7, '007', 1.5), (8, '7', 2.5)) t(id, code, price)";
+    for (sql, positional, expected) in [
+        // Nothing says a type: a number where it is written as it would be shown.
+        ("SELECT typeof(?)", vec!["7"], "bigint"),
+        ("SELECT typeof(?)", vec!["1.5"], "double"),
+        ("SELECT typeof(?)", vec!["007"], "varchar"),
+        ("SELECT typeof(?)", vec!["1.10"], "varchar"),
+        ("SELECT ?", vec!["007"], "007"),
+        ("SELECT ?", vec!["+49"], "+49"),
+        // The column says a type.
+        ("SELECT id FROM WHERE code = ?", vec!["007"], "7"),
+        ("SELECT code FROM WHERE id = ?", vec!["007"], "007"),
+        ("SELECT id FROM WHERE price = ?", vec!["1.50"], "7"),
+        ("SELECT id FROM WHERE ? IN (code)", vec!["007"], "7"),
+        ("SELECT id FROM WHERE ? BETWEEN id AND id", vec!["007"], "7"),
+        // LIKE, || and functions of texts take texts.
+        ("SELECT id FROM WHERE code LIKE ?", vec!["7"], "8"),
+        ("SELECT id FROM WHERE ? LIKE code", vec!["007"], "7"),
+        ("SELECT '7' LIKE ?", vec!["7"], "true"),
+        ("SELECT '' || ? || ?", vec!["1.10", "7"], "1.107"),
+        ("SELECT concat(?, '-', ?)", vec!["007", "1.10"], "007-1.10"),
+        ("SELECT concat(?, ?)", vec!["7", "true"], "7true"),
+        ("SELECT id FROM WHERE strpos(code, ?) = 3", vec!["7"], "7"),
+        ("SELECT length(?)", vec!["12"], "2"),
+        ("SELECT upper(?)", vec!["TRUE"], "TRUE"),
+        ("SELECT replace(?, '0', ?)", vec!["100", "1"], "111"),
+        ("SELECT split_part(?, '.', ?)", vec!["1.10", "2"], "10"),
+        // Functions of numbers take numbers, however they are written.
+        ("SELECT abs(?)", vec!["-007"], "7"),
+        ("SELECT round(?, ?)", vec!["1.250", "01"], "1.3"),
+        ("SELECT ? + price FROM WHERE id = 7", vec!["1.10"], "2.6"),
+        ("SELECT - ?", vec!["1.10"], "-1.1"),
+        ("SELECT id FROM LIMIT ?", vec!["01"], "7"),
+        // Each of several takes its own.
+        ("SELECT lpad(?, ?, ?)", vec!["7", "03", "0"], "007"),
+        ("SELECT substr(?, ?, ?)", vec!["1234", "2", "2"], "23"),
+        // Where a function takes either, the other arguments decide.
+        ("SELECT coalesce(id, ?) FROM WHERE id = 7", vec!["08"], "7"),
+        (
+            "SELECT coalesce(?, code) FROM WHERE id = 7",
+            vec!["08"],
+            "08",
+        ),
+    ] {
+        let full = sql.replace("FROM", codes);
+        let answer = run(&full, &positional, &[]).await;
+        assert_eq!(answer.expect(sql), expected, "{sql} {positional:?}");
+    }
+}
+
 #[tokio::test]
 async fn named_and_untyped_values() {
     let both = run("SELECT :Name, ?, :name", &["1"], &[("NAME", "x")]).await;

@@ -15,7 +15,8 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use owlet_athena_sql::{
-    StatementKind, check_arithmetic, extend_state, parse, planning_error, session_config,
+    StatementKind, extend_state, parse, planning_error, prepare_execution, restore_conditions,
+    session_config,
 };
 
 #[derive(Debug, Default)]
@@ -61,7 +62,8 @@ async fn answer(context: &SessionContext, sql: &str) -> Result<Answer, String> {
         .map_err(describe)?;
     let names = parsed.display_names(plan.schema());
     let plan = state.optimize(&plan).map_err(describe)?;
-    let plan = check_arithmetic(plan).map_err(describe)?;
+    let plan = restore_conditions(plan).map_err(describe)?;
+    let plan = prepare_execution(plan).map_err(describe)?;
     let types = plan
         .schema()
         .fields()

@@ -55,13 +55,32 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 fn conditions(predicate: Expr, schema: &DFSchema) -> Result<Expr> {
     let conditions = split_conjunction_owned(predicate)
         .into_iter()
-        .map(|condition| match condition {
-            Expr::InSubquery(_) => Ok(condition),
-            Expr::Not(inner) if matches!(*inner, Expr::InSubquery(_)) => Ok(Expr::Not(inner)),
-            other => true_or_not(other, schema),
+        .map(|condition| {
+            let (set, negated) = match &condition {
+                Expr::InSubquery(set) => (set, set.negated),
+                Expr::Not(inner) => match inner.as_ref() {
+                    Expr::InSubquery(set) => (set, !set.negated),
+                    _ => return true_or_not(condition, schema),
+                },
+                _ => return true_or_not(condition, schema),
+            };
+            match negated && is_correlated_with_nulls(set, schema)? {
+                true => value(condition, schema),
+                false => Ok(condition),
+            }
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(conjunction(conditions).unwrap_or_else(|| lit(true)))
+}
+
+/// DataFusion's join for NOT IN knows NULLs, or a correlation, but not both. A total is compared otherwise.
+fn is_correlated_with_nulls(set: &InSubquery, schema: &DFSchema) -> Result<bool> {
+    let is_total = |plan: &LogicalPlan| Ok(matches!(plan, LogicalPlan::Aggregate(_)));
+    if set.subquery.outer_ref_columns.is_empty() || set.subquery.subquery.exists(is_total)? {
+        return Ok(false);
+    }
+    let member = set.subquery.subquery.schema().field(0);
+    Ok(member.is_nullable() || set.expr.nullable(schema)?)
 }
 
 /// Where NULL is the same as false: a membership can stay.

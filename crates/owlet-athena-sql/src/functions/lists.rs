@@ -12,6 +12,8 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::error::ArrowError;
+use datafusion_common::utils::normalize_float_zero;
 use datafusion_common::{Result, exec_datafusion_err, exec_err, internal_datafusion_err, plan_err};
 use datafusion_expr::binary::comparison_coercion;
 
@@ -199,7 +201,10 @@ impl Comparison {
     /// Fails when the types cannot be compared.
     pub(super) fn try_new(left: &ArrayRef, right: &ArrayRef) -> Result<Self> {
         let common = common_type(left.data_type(), right.data_type())?;
-        let (left, right) = (cast(left, &common)?, cast(right, &common)?);
+        // -0.0 equals 0.0, though not to the comparator.
+        let comparable =
+            |values: &ArrayRef| Ok::<_, ArrowError>(normalize_float_zero(&cast(values, &common)?));
+        let (left, right) = (comparable(left)?, comparable(right)?);
         let compare = make_comparator(
             &left,
             &right,
@@ -229,8 +234,14 @@ impl Comparison {
 
 /// The type in which two types are compared.
 pub(super) fn common_type(left: &DataType, right: &DataType) -> Result<DataType> {
+    // Texts among the elements of a list could be rounded to a decimal or a date.
+    let is_rounded = |one: &DataType, other: &DataType| {
+        one.is_string() && (other.is_decimal() || other.is_temporal())
+    };
     let same = if left == right {
         Some(left.clone())
+    } else if is_rounded(left, right) || is_rounded(right, left) {
+        None
     } else {
         comparison_coercion(left, right)
     };

@@ -62,6 +62,15 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             text_map,
             split_to_map,
         ),
+        function(
+            &["split_to_multimap"],
+            &[Exact(&[Text, Text, Text])],
+            |_| {
+                let texts = types::list_type(DataType::Utf8);
+                Ok(Field::new("", types::map_type(DataType::Utf8, texts), true))
+            },
+            split_to_multimap,
+        ),
     ]
 }
 
@@ -287,8 +296,27 @@ fn text_map(_: &CallTypes<'_>) -> Result<Field> {
     ))
 }
 
+/// The keys and values of a text like `a=1,b=2`, in their order.
+fn text_entries<'a>(call: &'a Call<'_>, row: usize) -> Result<Vec<(&'a str, &'a str)>> {
+    let name = call.name;
+    let (text, entry_mark, value_mark) = (
+        call.texts(0)?.value(row),
+        call.texts(1)?.value(row),
+        call.texts(2)?.value(row),
+    );
+    if entry_mark.is_empty() || value_mark.is_empty() || entry_mark == value_mark {
+        return exec_err!("{name}: the delimiters must be two different texts");
+    }
+    text.split(entry_mark)
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| match entry.split_once(value_mark) {
+            Some(parts) => Ok(parts),
+            None => exec_err!("{name}: '{entry}' has no '{value_mark}'"),
+        })
+        .collect()
+}
+
 fn split_to_map(call: &Call<'_>) -> Result<ArrayRef> {
-    let (texts, entry_marks, value_marks) = (call.texts(0)?, call.texts(1)?, call.texts(2)?);
     let (mut keys, mut values): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     let mut rows = Vec::with_capacity(call.rows);
     for row in 0..call.rows {
@@ -297,18 +325,7 @@ fn split_to_map(call: &Call<'_>) -> Result<ArrayRef> {
             continue;
         }
         let start = keys.len();
-        let (entry_mark, value_mark) = (entry_marks.value(row), value_marks.value(row));
-        if entry_mark.is_empty() || value_mark.is_empty() || entry_mark == value_mark {
-            return exec_err!("split_to_map: the delimiters must be two different texts");
-        }
-        for entry in texts
-            .value(row)
-            .split(entry_mark)
-            .filter(|entry| !entry.is_empty())
-        {
-            let Some((key, value)) = entry.split_once(value_mark) else {
-                return exec_err!("split_to_map: '{entry}' has no '{value_mark}'");
-            };
+        for (key, value) in text_entries(call, row)? {
             keys.push(key);
             values.push(value);
         }
@@ -324,6 +341,43 @@ fn split_to_map(call: &Call<'_>) -> Result<ArrayRef> {
     }
     builder.maps(
         &(Arc::new(StringArray::from(values)) as ArrayRef),
+        call.return_type,
+    )
+}
+
+/// All values of a key, in their order, in the place where the key comes first.
+fn split_to_multimap(call: &Call<'_>) -> Result<ArrayRef> {
+    let (mut keys, mut values): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+    let (mut counts, mut lengths, mut valid) = (Vec::new(), Vec::new(), Vec::new());
+    for row in 0..call.rows {
+        valid.push(!call.has_null(row));
+        let mut grouped: Vec<(&str, Vec<&str>)> = Vec::new();
+        if !call.has_null(row) {
+            for (key, value) in text_entries(call, row)? {
+                match grouped.iter_mut().find(|(known, _)| *known == key) {
+                    Some((_, known)) => known.push(value),
+                    None => grouped.push((key, vec![value])),
+                }
+            }
+        }
+        lengths.push(grouped.len());
+        for (key, group) in grouped {
+            keys.push(key);
+            counts.push(group.len());
+            values.extend(group);
+        }
+    }
+    let lists = lists::lists_of(
+        Arc::new(StringArray::from(values)),
+        counts,
+        vec![true; keys.len()],
+        &types::list_type(DataType::Utf8),
+    )?;
+    lists::maps_of(
+        Arc::new(StringArray::from(keys)),
+        lists,
+        lengths,
+        valid,
         call.return_type,
     )
 }

@@ -15,6 +15,7 @@ use super::scalar::Overload::Exact;
 use super::scalar::{Call, CallTypes, function, returns};
 use super::type_names::sql_name;
 use super::{lists, text};
+use crate::common_types::time_of_day;
 use crate::functions::conversion::cast;
 
 /// All of them.
@@ -466,7 +467,9 @@ enum Extreme {
 }
 
 fn extreme_type(call: &CallTypes<'_>) -> Result<Field> {
-    match datafusion_expr::binary::type_union_resolution(&call.types) {
+    let common = time_of_day(&call.types)
+        .or_else(|| datafusion_expr::binary::type_union_resolution(&call.types));
+    match common {
         Some(common) => Ok(Field::new("", common, true)),
         None => {
             let names: Vec<String> = call.types.iter().map(sql_name).collect();

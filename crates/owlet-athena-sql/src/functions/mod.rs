@@ -3,18 +3,23 @@
 
 use datafusion_expr::ScalarUDF;
 
+use crate::marks;
+
 pub(crate) mod aggregates;
 mod array_shapes;
 pub(crate) mod arrays;
 mod binary;
+mod coalesce;
 pub(crate) mod conversion;
-mod datetime;
+pub(crate) mod datetime;
 mod json;
 pub(crate) mod lambdas;
 mod lists;
 pub(crate) mod maps;
 mod math;
 mod moments;
+mod nullif;
+mod phonetic;
 mod regexp;
 pub(crate) mod scalar;
 mod sequence;
@@ -33,5 +38,9 @@ pub(crate) fn scalar_functions() -> Vec<ScalarUDF> {
     functions.extend(regexp::functions());
     functions.extend(maps::functions());
     functions.extend(json::functions());
+    functions.extend(phonetic::functions());
+    functions.push(coalesce::function());
+    functions.push(nullif::function());
+    functions.push(marks::function());
     functions
 }

@@ -179,15 +179,17 @@ fn length(call: &Call<'_>) -> Result<ArrayRef> {
     call.bigint(|row| Ok(to_i64(texts.value(row).chars().count())))
 }
 
-/// Athena maps characters one to one, so `ß` has no upper case.
+/// Athena maps characters one to one (Unicode's simple mappings), so `ß` has no upper case.
 fn lower(call: &Call<'_>) -> Result<ArrayRef> {
     let texts = call.texts(0)?;
     let one = |character: char| {
         let mut mapped = character.to_lowercase();
-        mapped
-            .next()
-            .filter(|_| mapped.next().is_none())
-            .unwrap_or(character)
+        match (mapped.next(), mapped.next()) {
+            (Some(only), None) => only,
+            // The only character whose simple lower case is not its full one, `i` and a dot above.
+            _ if character == 'İ' => 'i',
+            _ => character,
+        }
     };
     call.text(|row| {
         let text = texts.value(row);
@@ -203,10 +205,10 @@ fn upper(call: &Call<'_>) -> Result<ArrayRef> {
     let texts = call.texts(0)?;
     let one = |character: char| {
         let mut mapped = character.to_uppercase();
-        mapped
-            .next()
-            .filter(|_| mapped.next().is_none())
-            .unwrap_or(character)
+        match (mapped.next(), mapped.next()) {
+            (Some(only), None) => only,
+            _ => with_capital_iota(character).unwrap_or(character),
+        }
     };
     call.text(|row| {
         let text = texts.value(row);
@@ -216,6 +218,17 @@ fn upper(call: &Call<'_>) -> Result<ArrayRef> {
             text.chars().map(one).collect()
         }))
     })
+}
+
+/// The simple upper case of Greek letters with an iota below, whose full one is two letters: those with it beside.
+fn with_capital_iota(character: char) -> Option<char> {
+    let code = u32::from(character);
+    let distance = match code {
+        0x1F80..=0x1F87 | 0x1F90..=0x1F97 | 0x1FA0..=0x1FA7 => 8,
+        0x1FB3 | 0x1FC3 | 0x1FF3 => 9,
+        _ => return None,
+    };
+    char::from_u32(code + distance)
 }
 
 /// The part of `length` units that starts at `start`, which counts from 1, or from the end when negative.

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, ListAggOnOverflow,
-    ObjectName, Spanned, Statement, VisitorMut,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident,
+    ListAggOnOverflow, ObjectName, Select, Spanned, Statement, VisitorMut,
 };
 use sqlparser::tokenizer::Span;
 
@@ -34,6 +34,18 @@ struct Aggregates;
 
 impl VisitorMut for Aggregates {
     type Break = SqlError;
+
+    /// `GROUP BY ()` is one group of all rows, `GROUP BY (), a` the same as `GROUP BY a`.
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+            let is_nothing = |key: &Expr| matches!(key, Expr::Tuple(keys) if keys.is_empty());
+            match keys.iter().all(is_nothing) {
+                true if !keys.is_empty() => *keys = vec![Expr::GroupingSets(vec![Vec::new()])],
+                _ => keys.retain(|key| !is_nothing(key)),
+            }
+        }
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         let Expr::Function(function) = expr else {
@@ -68,12 +80,7 @@ fn rewritten(function: &mut Function) -> Result<Option<Expr>, SqlError> {
             count_if(function, condition);
             Ok(None)
         }
-        "listagg" => listagg(function).map(|()| {
-            Some(cast(
-                Expr::Function(function.clone()),
-                DataType::Varchar(None),
-            ))
-        }),
+        "listagg" => listagg(function).map(Some),
         "approx_distinct" => {
             if let FunctionArguments::List(list) = &mut function.args {
                 // The second argument bounds the error; the sketch's 2.3 % is Athena's default.
@@ -128,8 +135,8 @@ fn cast(expr: Expr, data_type: DataType) -> Expr {
     }
 }
 
-/// `count_if(c)` is `count(*) FILTER (WHERE c)`.
-fn count_if(function: &mut Function, condition: Expr) {
+/// Adds a condition to the call's FILTER.
+fn filter_by(function: &mut Function, condition: Expr) {
     let condition = match function.filter.take() {
         Some(filter) => Expr::BinaryOp {
             left: Box::new(Expr::Nested(filter)),
@@ -139,14 +146,20 @@ fn count_if(function: &mut Function, condition: Expr) {
         None => condition,
     };
     function.filter = Some(Box::new(condition));
+}
+
+/// `count_if(c)` is `count(*) FILTER (WHERE c)`.
+fn count_if(function: &mut Function, condition: Expr) {
+    filter_by(function, condition);
     function.name = ObjectName::from(vec![Ident::new("count")]);
     if let FunctionArguments::List(list) = &mut function.args {
         list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
     }
 }
 
-/// `listagg(x, sep) WITHIN GROUP (ORDER BY y)` is `string_agg(x, sep ORDER BY y)`.
-fn listagg(function: &mut Function) -> Result<(), SqlError> {
+/// `listagg(x, sep) WITHIN GROUP (ORDER BY y)` is `array_join(array_agg(x ORDER BY y) FILTER (WHERE x IS NOT NULL), sep)`:
+/// of `string_agg`, two in one query have to have one order.
+fn listagg(function: &mut Function) -> Result<Expr, SqlError> {
     let at = function.name.span().start;
     let order_by = std::mem::take(&mut function.within_group);
     let FunctionArguments::List(list) = &mut function.args else {
@@ -172,19 +185,41 @@ fn listagg(function: &mut Function) -> Result<(), SqlError> {
             }
         }
     }
-    if list.args.len() == 1 {
-        list.args
-            .push(FunctionArg::Unnamed(FunctionArgExpr::Expr(build::text(
-                "",
-                Span::empty(),
-            ))));
-    }
+    let separator = match list.args.len() {
+        2 => list.args.pop(),
+        _ => None,
+    };
+    let separator = match separator {
+        None => build::text("", Span::empty()),
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(separator)))
+            if build::literal_text(&separator).is_some() =>
+        {
+            separator
+        }
+        Some(_) => {
+            return Err(SqlError::syntax(
+                at,
+                "listagg's separator is a literal text",
+            ));
+        }
+    };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = list.args.as_slice() else {
+        return Err(SqlError::syntax(
+            at,
+            "listagg takes a value and a separator",
+        ));
+    };
+    let is_value = Expr::IsNotNull(Box::new(Expr::Nested(Box::new(value.clone()))));
     if !order_by.is_empty() {
         list.clauses.push(FunctionArgumentClause::OrderBy(order_by));
     }
     if list.duplicate_treatment == Some(DuplicateTreatment::All) {
         list.duplicate_treatment = None;
     }
-    function.name = ObjectName::from(vec![Ident::new("string_agg")]);
-    Ok(())
+    filter_by(function, is_value);
+    function.name = ObjectName::from(vec![Ident::new("array_agg")]);
+    Ok(build::call(
+        "array_join",
+        vec![Expr::Function(function.clone()), separator],
+    ))
 }

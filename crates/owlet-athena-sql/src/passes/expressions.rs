@@ -214,6 +214,11 @@ fn special_function(function: &Function) -> Result<Option<Expr>, SqlError> {
             "digest",
             vec![(*bytes).clone(), build::text(name, Span::empty())],
         ),
+        // The form is a keyword.
+        ("normalize", [text, Expr::Identifier(form)]) => build::call(
+            "normalize",
+            vec![(*text).clone(), build::text(&form.value, form.span)],
+        ),
         ("rand", []) => build::call("random", Vec::new()),
         ("random" | "rand", [limit]) => random_below(limit),
         ("random" | "rand", [low, high]) => {

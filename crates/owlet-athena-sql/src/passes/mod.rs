@@ -18,6 +18,7 @@ mod membership;
 pub(crate) mod passthrough;
 mod placeholders;
 pub(crate) mod relations;
+mod repeated_casts;
 pub(crate) mod select_names;
 mod walk;
 
@@ -34,6 +35,7 @@ pub(crate) fn apply(statement: &mut Statement) -> Result<ParameterUse, SqlError>
     likes::apply(statement)?;
     aggregates::apply(statement)?;
     expressions::apply(statement)?;
+    repeated_casts::apply(statement)?;
     relations::apply(statement)?;
     placeholders::apply(statement)
 }

@@ -1,5 +1,5 @@
-//! Joins with `UNNEST` get their left side attached, so that the relation planner sees both; table functions that
-//! Owlet does not have are refused by name. It must never know the columns of a table.
+//! Joins with `UNNEST` get their left side attached, so that the relation planner sees both; joins without a condition
+//! and table functions that Owlet does not have are refused. It must never know the columns of a table.
 
 use std::ops::ControlFlow;
 
@@ -23,6 +23,11 @@ impl VisitorMut for Relations {
     type Break = SqlError;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        for item in &select.from {
+            if let Err(error) = refuse_missing_conditions(&item.joins) {
+                return ControlFlow::Break(error);
+            }
+        }
         select.from = attach_comma_unnests(std::mem::take(&mut select.from));
         for item in &mut select.from {
             attach_unnests(item);
@@ -36,6 +41,9 @@ impl VisitorMut for Relations {
             TableFactor::NestedJoin {
                 table_with_joins, ..
             } => {
+                if let Err(error) = refuse_missing_conditions(&table_with_joins.joins) {
+                    return ControlFlow::Break(error);
+                }
                 // A left side and one UNNEST: that is what this pass makes.
                 if table_with_joins.joins.len() > 1 {
                     attach_unnests(table_with_joins);
@@ -71,6 +79,29 @@ impl VisitorMut for Relations {
             _ => return ControlFlow::Continue(()),
         };
         ControlFlow::Break(SqlError::unsupported(at, message).with_hint(hint))
+    }
+}
+
+/// `a JOIN b` without ON or USING: the parser takes it, and it would be a CROSS JOIN.
+fn refuse_missing_conditions(joins: &[Join]) -> Result<(), SqlError> {
+    let has_no_condition = |join: &&Join| {
+        matches!(
+            join.join_operator,
+            JoinOperator::Join(JoinConstraint::None)
+                | JoinOperator::Inner(JoinConstraint::None)
+                | JoinOperator::Left(JoinConstraint::None)
+                | JoinOperator::LeftOuter(JoinConstraint::None)
+                | JoinOperator::Right(JoinConstraint::None)
+                | JoinOperator::RightOuter(JoinConstraint::None)
+                | JoinOperator::FullOuter(JoinConstraint::None)
+        )
+    };
+    match joins.iter().find(has_no_condition) {
+        None => Ok(()),
+        Some(join) => Err(
+            SqlError::syntax(join.relation.span().start, "JOIN without ON or USING")
+                .with_hint("write CROSS JOIN, or ON true, to join all rows with all rows"),
+        ),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type};
+use datafusion_common::utils::normalize_float_zero_scalar;
 use datafusion_common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion_expr::AggregateUDF;
 
@@ -131,7 +132,8 @@ impl Entries {
                 continue;
             }
             let key = ScalarValue::try_from_array(keys, row)?;
-            let place = *self.places.entry(key.clone()).or_insert(self.keys.len());
+            let hashed = normalize_float_zero_scalar(key.clone());
+            let place = *self.places.entry(hashed).or_insert(self.keys.len());
             if place == self.keys.len() {
                 self.keys.push(key);
                 self.collected.push(Vec::new());
@@ -259,10 +261,11 @@ impl Counts {
                 continue;
             }
             let value = ScalarValue::try_from_array(values, row)?;
-            match self.places.get(&value) {
+            let hashed = normalize_float_zero_scalar(value.clone());
+            match self.places.get(&hashed) {
                 Some(place) => self.counts[*place] += count(row),
                 None => {
-                    self.places.insert(value.clone(), self.values.len());
+                    self.places.insert(hashed, self.values.len());
                     self.values.push(value);
                     self.counts.push(count(row));
                 }

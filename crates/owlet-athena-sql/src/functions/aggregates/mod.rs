@@ -8,6 +8,7 @@ mod extremes;
 mod frame;
 mod percentiles;
 mod ranked;
+mod shapes;
 mod single;
 mod totals;
 
@@ -20,5 +21,6 @@ pub(crate) fn functions() -> Vec<AggregateUDF> {
     functions.extend(ranked::functions());
     functions.extend(collected::functions());
     functions.extend(percentiles::functions());
+    functions.extend(shapes::functions());
     functions
 }

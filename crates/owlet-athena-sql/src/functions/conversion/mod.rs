@@ -79,12 +79,16 @@ fn type_differs(source: &DataType, target: &DataType) -> bool {
             | T::Time32(_)
             | T::Time64(_)
             | T::Interval(_)
-            | T::Duration(_),
+            | T::Duration(_)
+            | T::List(_)
+            | T::LargeList(_),
             T::Utf8 | T::LargeUtf8 | T::Utf8View,
         ) => true,
-        (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Timestamp(..) | T::Time32(_) | T::Time64(_)) => {
-            true
-        }
+        (
+            T::Utf8 | T::LargeUtf8 | T::Utf8View,
+            T::Timestamp(..) | T::Date32 | T::Time32(_) | T::Time64(_),
+        ) => true,
+        (T::Date32, T::Timestamp(_, Some(zone))) => zone.as_ref() != types::SESSION_ZONE,
         (T::Timestamp(..), T::Timestamp(..) | T::Date32 | T::Time32(_) | T::Time64(_)) => true,
         (source, target) if source.is_floating() || source.is_decimal() => target.is_integer(),
         (T::List(source), T::List(target)) => type_differs(source.data_type(), target.data_type()),
@@ -215,6 +219,7 @@ pub(crate) fn convert(
         (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Timestamp(unit, zone)) => {
             read::timestamps(array, *unit, zone.as_ref(), on_error)
         }
+        (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Date32) => read::dates(array, on_error),
         (T::Utf8 | T::LargeUtf8 | T::Utf8View, target @ (T::Time32(_) | T::Time64(_))) => {
             read::times(array, target, on_error)
         }
@@ -226,9 +231,8 @@ pub(crate) fn convert(
                 cast(&texts, target)?
             })
         }
-        (T::Timestamp(..), T::Timestamp(..) | T::Date32 | T::Time32(_) | T::Time64(_)) => {
-            moments_to_moments(array, target.data_type())
-        }
+        (T::Timestamp(..), T::Timestamp(..) | T::Date32 | T::Time32(_) | T::Time64(_))
+        | (T::Date32, T::Timestamp(_, Some(_))) => moments_to_moments(array, target.data_type()),
         (source, target)
             if (source.is_floating() || source.is_decimal()) && target.is_integer() =>
         {
@@ -328,7 +332,8 @@ fn row_to_row(rows: &StructArray, fields: &Fields) -> Result<StructArray> {
     )?)
 }
 
-/// Timestamps in another precision or zone, as dates and as times. What a clock in the source's zone shows counts.
+/// Timestamps in another precision or zone, as dates and as times, and dates as timestamps. What a clock in the source's
+/// zone shows counts; values without a zone are of the session's, which is UTC.
 fn moments_to_moments(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
     let moments = Moments::try_new(array)?;
     let value = |row: usize| -> Result<Option<i64>> {
@@ -339,11 +344,7 @@ fn moments_to_moments(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
             DataType::Timestamp(unit, Some(_)) if moments.zone().is_some() => {
                 rescale(moments.raw(row), moments.unit(), *unit)?
             }
-            DataType::Timestamp(unit, Some(zone)) => moments::raw_timestamp(
-                moments::to_utc(moments.local(row)?, Some(zone.parse()?))?,
-                *unit,
-            )?,
-            DataType::Timestamp(unit, None) => moments::raw_timestamp(moments.local(row)?, *unit)?,
+            DataType::Timestamp(unit, _) => moments::raw_timestamp(moments.local(row)?, *unit)?,
             DataType::Date32 => moments::days_from_date(moments.local(row)?.date()),
             DataType::Time32(unit) | DataType::Time64(unit) => {
                 let time = moments

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, GenericListArray, OffsetSizeTrait, StringBuilder};
 use arrow::compute::cast_with_options;
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
@@ -40,6 +40,8 @@ pub(in super::super) fn to_varchar(array: &ArrayRef, on_error: OnError) -> Resul
                 ))
             })
         }
+        T::List(_) => lists(array.as_list::<i32>(), on_error),
+        T::LargeList(_) => lists(array.as_list::<i64>(), on_error),
         nested if nested.is_nested() => plan_err!(
             "{} cannot be cast to varchar; json_format(CAST(… AS JSON)) gives a text",
             sql_name(nested)
@@ -51,6 +53,27 @@ pub(in super::super) fn to_varchar(array: &ArrayRef, on_error: OnError) -> Resul
         }
         _ => Ok(cast_with_options(array, &T::Utf8, &options(on_error))?),
     }
+}
+
+/// Arrays as `[1, null]`. Athena has no such cast; Arrow's makes `[1, ]` of it.
+fn lists<O: OffsetSizeTrait>(lists: &GenericListArray<O>, on_error: OnError) -> Result<ArrayRef> {
+    let printed = to_varchar(lists.values(), on_error)?;
+    let printed = printed.as_string::<i32>();
+    let mut builder = StringBuilder::new();
+    for (row, ends) in lists.value_offsets().windows(2).enumerate() {
+        if lists.is_null(row) {
+            builder.append_null();
+            continue;
+        }
+        let elements: Vec<&str> = (ends[0].as_usize()..ends[1].as_usize())
+            .map(|position| match printed.is_null(position) {
+                true => "null",
+                false => printed.value(position),
+            })
+            .collect();
+        builder.append_value(format!("[{}]", elements.join(", ")));
+    }
+    Ok(Arc::new(builder.finish()))
 }
 
 fn texts(array: &ArrayRef, text: impl Fn(usize) -> Result<String>) -> Result<ArrayRef> {

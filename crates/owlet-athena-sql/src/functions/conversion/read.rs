@@ -1,4 +1,4 @@
-//! Texts read as timestamps and times. It must never know how values are printed.
+//! Texts read as dates, timestamps and times. It must never know how values are printed.
 
 use std::sync::Arc;
 
@@ -24,15 +24,21 @@ fn read_timestamp(text: &str) -> Option<(NaiveDateTime, Option<&str>)> {
         Some(blank) => (&clock[..blank], clock[blank + 1..].trim()),
         None => (clock, ""),
     };
-    let mut parts = date.rsplitn(3, '-');
-    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-    let date = NaiveDate::from_ymd_opt(number(year)?, number(month)?, number(day)?)?;
+    let date = read_date(date)?;
     let time = if time.is_empty() {
         NaiveTime::MIN
     } else {
         read_time(time)?
     };
     Some((date.and_time(time), zone))
+}
+
+/// `2020-01-05`, `2020-1-5`, `-0001-01-05`, `+12020-01-05`.
+fn read_date(text: &str) -> Option<NaiveDate> {
+    let mut parts = text.rsplitn(3, '-');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let year = number(year.strip_prefix('+').unwrap_or(year))?;
+    NaiveDate::from_ymd_opt(year, number(month)?, number(day)?)
 }
 
 fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
@@ -78,6 +84,20 @@ pub(super) fn timestamps(
     };
     let values = collect(texts, on_error, read)?;
     Ok(moments::timestamps(values, unit, zone.cloned()))
+}
+
+/// A time behind the date is an error: to drop it would be to round.
+pub(super) fn dates(array: &ArrayRef, on_error: OnError) -> Result<ArrayRef> {
+    let texts = cast(array, &DataType::Utf8)?;
+    let read = |text: &str| match read_date(text.trim()) {
+        Some(date) => Ok(moments::days_from_date(date)),
+        None if read_timestamp(text).is_some() => {
+            exec_err!("'{text}' is not a date: CAST(CAST(… AS timestamp) AS date) drops the time")
+        }
+        None => exec_err!("'{text}' is not a date (2020-01-31)"),
+    };
+    let days = collect(texts.as_string::<i32>(), on_error, read)?;
+    moments::array_of(days, &DataType::Date32)
 }
 
 pub(super) fn times(array: &ArrayRef, target: &DataType, on_error: OnError) -> Result<ArrayRef> {

@@ -20,6 +20,7 @@ mod calendar;
 mod date_part;
 mod iso8601;
 mod joda;
+pub(crate) mod moved;
 mod mysql;
 mod parsed;
 
