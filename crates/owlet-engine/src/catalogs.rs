@@ -203,13 +203,6 @@ impl QuerySchema {
             let schema = default_schema(&*source.connector());
             return self.in_source(&self.name, source, &schema, table).await;
         }
-        if self.catalog.name == NO_CATALOG && self.name == information_schema::SCHEMA {
-            return Err(DataFusionError::Plan(
-                "information_schema needs a catalog: write catalog.information_schema.tables"
-                    .to_owned(),
-            )
-            .into());
-        }
         Ok(None)
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
@@ -25,14 +26,22 @@ use crate::error::{EngineError, Result};
 use crate::explain::Explanation;
 use crate::pushdown::PushdownPlanner;
 use crate::pushdown::shared::SharedServers;
-use crate::query::{PlannedQuery, Pushdown, QueryOptions, Work};
+use crate::query::{OrderKeys, PlannedQuery, Pushdown, QueryOptions, Work};
+use crate::row_order::RowOrder;
 use crate::rows::TextRows;
+use crate::sampling::Sampling;
 use crate::scan::QueryRun;
 use crate::scan::node::{RemoteScan, RemoteScanPlanner};
-use crate::{duplicate_names, float_keys, session, top_groups, unique_names, yielding};
+use crate::{
+    duplicate_names, float_keys, information_schema, row_order, session, suggestions, top_groups,
+    unique_names, yielding,
+};
 
 /// The catalog that names without one belong to when several are configured and one has this name.
 const ATHENA_DEFAULT_CATALOG: &str = "awsdatacatalog";
+
+/// How long sources may take to list the names that an error suggests.
+const LISTING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Resources of one engine; all queries share them.
 #[derive(Debug, Clone, Default)]
@@ -182,7 +191,8 @@ impl Engine {
         name: &str,
         options: &QueryOptions,
     ) -> Result<(TableName, Arc<TableMetadata>)> {
-        for candidate in self.interpretations(name, options)? {
+        let candidates = self.interpretations(name, options)?;
+        for candidate in &candidates {
             let Some(source) = self.source(&candidate.catalog) else {
                 continue;
             };
@@ -191,10 +201,10 @@ impl Engine {
                 .table(&candidate.schema, &candidate.table)
                 .await?;
             if let Some(metadata) = found {
-                return Ok((candidate, metadata));
+                return Ok((candidate.clone(), metadata));
             }
         }
-        Err(self.table_not_found(name))
+        Err(self.table_not_found(name, &candidates).await)
     }
 
     /// What a dotted name may mean, best first.
@@ -284,6 +294,7 @@ impl Engine {
         mut work: Work,
     ) -> Result<PlannedQuery> {
         let failed = |error| EngineError::from_datafusion(&error, sql);
+        let sampling = Sampling::before(self.inner.sources.values().map(Source::connector));
         let template = self.session()?;
         let default_catalog = self.default_catalog(options);
         let catalogs = QueryCatalogs::new(
@@ -304,17 +315,24 @@ impl Engine {
         if let Some(moment) = options.moment {
             state.execution_props_mut().query_execution_start_time = Some(moment.into());
         }
-        let plan = state
-            .statement_to_plan(statement)
-            .await
-            .map_err(|error| self.planning_failed(&error, sql))?;
+        let plan = match state.statement_to_plan(statement).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.planning_failed(&error, sql).await),
+        };
         let parameters = &options.parameters;
         let plan =
             owlet_athena_sql::bind_parameters(plan, &parameters.positional, &parameters.named)
                 .map_err(|error| EngineError::from_sql(error, sql))?;
-        let names = parsed.display_names(plan.schema());
-        let ordered = is_ordered(&plan);
+        let mut names = parsed.display_names(plan.schema());
+        let plan = match options.order_keys {
+            OrderKeys::AsSelected => plan,
+            OrderKeys::Added => row_order::with_keys(plan).map_err(failed)?,
+        };
+        let added = plan.schema().fields().len() - names.len();
+        names.extend((1..=added).map(|key| format!("order key {key}")));
+        let order = RowOrder::of(&plan);
         let optimized = state.optimize(&plan).map_err(failed)?;
+        let optimized = owlet_athena_sql::restore_conditions(optimized).map_err(failed)?;
         let target_partitions = state.config().target_partitions();
         let pushdown = PushdownPlanner {
             pushdown: options.pushdown,
@@ -336,7 +354,7 @@ impl Engine {
             let optimizer = &mut state.config_mut().options_mut().optimizer;
             optimizer.enable_topk_aggregation = false;
         }
-        let mut checked = owlet_athena_sql::check_arithmetic(rewritten).map_err(failed)?;
+        let mut checked = owlet_athena_sql::prepare_execution(rewritten).map_err(failed)?;
         if duplicate_names::endanger_filters(&checked).map_err(failed)?
             && let Some(renamed) = unique_names::apply(&checked)
         {
@@ -369,18 +387,19 @@ impl Engine {
                 .map_err(failed)?;
         }
         let physical = yielding::between_batches(physical).map_err(failed)?;
+        sampling.record(&work.work);
         Ok(PlannedQuery::of_plan(
             physical,
             state.task_ctx(),
             names,
-            ordered,
+            order,
             options,
             work,
             sql,
         ))
     }
 
-    fn planning_failed(
+    async fn planning_failed(
         &self,
         error: &datafusion::common::DataFusionError,
         sql: &str,
@@ -399,19 +418,45 @@ impl Engine {
         if let Some((catalog, _)) = name.split_once(&format!(".{PASSTHROUGH_SCHEMA}.")) {
             return self.known(catalog).err().unwrap_or(mapped);
         }
-        self.table_not_found(as_written(&name, sql))
+        self.table_not_found(as_written(&name, sql), &suggestions::meanings(self, &name))
+            .await
     }
 
-    fn table_not_found(&self, name: &str) -> EngineError {
+    /// The error of a table that is not there. `name` is what the statement says, `meant` catalog, schema and table that
+    /// this means.
+    async fn table_not_found(&self, name: &str, meant: &[TableName]) -> EngineError {
         let catalogs = self.catalog_names();
+        let lacks_catalog = |meant: &TableName| {
+            meant.catalog == NO_CATALOG && meant.schema == information_schema::SCHEMA
+        };
+        if let (Some(meant), Some(first)) = (meant.first(), catalogs.first())
+            && lacks_catalog(meant)
+        {
+            return EngineError::Plan {
+                position: None,
+                message: format!("{name} needs a catalog"),
+                hint: format!(
+                    "write {first}.{}.{}, or give --catalog; catalogs: {}",
+                    meant.schema,
+                    meant.table,
+                    catalogs.join(", ")
+                ),
+            };
+        }
         let hint = if catalogs.is_empty() {
             "no catalog is configured; name a file in quotes ('data.parquet') or write an owlet.toml (`owlet init`)"
                 .to_owned()
         } else {
-            format!(
+            let usual = format!(
                 "write catalog.schema.table; catalogs: {}; `owlet tables` lists tables",
                 catalogs.join(", ")
-            )
+            );
+            // A source that is slow to list must not keep the error back.
+            let near = tokio::time::timeout(LISTING_PATIENCE, suggestions::near(self, meant)).await;
+            match near {
+                Ok(Some(near)) => near,
+                Ok(None) | Err(_) => usual,
+            }
         };
         EngineError::TableNotFound {
             name: name.to_owned(),
@@ -466,7 +511,7 @@ impl Engine {
         self.source(catalog).ok_or_else(|| EngineError::Plan {
             position: None,
             message: format!("catalog {catalog} does not exist"),
-            hint: format!("known catalogs: {}", self.catalog_names().join(", ")),
+            hint: suggestions::of_catalogs(catalog, &self.catalog_names()),
         })
     }
 }
@@ -501,17 +546,6 @@ fn as_written<'name>(resolved: &'name str, sql: &str) -> &'name str {
         }
     }
     name
-}
-
-/// The statement fixes the order of its rows.
-fn is_ordered(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::Sort(_) => true,
-        LogicalPlan::Limit(limit) => is_ordered(&limit.input),
-        LogicalPlan::Projection(projection) => is_ordered(&projection.input),
-        LogicalPlan::SubqueryAlias(alias) => is_ordered(&alias.input),
-        _ => false,
-    }
 }
 
 fn reads_remotely(plan: &LogicalPlan) -> bool {

@@ -123,16 +123,16 @@ impl EngineError {
             }
             DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
                 ArrowError::ExternalError(inner) => Self::from_boxed(inner.as_ref(), sql),
-                other => Self::Execution {
-                    message: other.to_string(),
+                _ => Self::Execution {
+                    message: planning_error(error, sql).message,
                 },
             },
             DataFusionError::ResourcesExhausted(message) => Self::ResourcesExhausted {
                 message: message.clone(),
             },
             DataFusionError::Internal(message) => Self::Internal(message.clone()),
-            DataFusionError::Execution(message) => Self::Execution {
-                message: message.clone(),
+            DataFusionError::Execution(_) => Self::Execution {
+                message: planning_error(error, sql).message,
             },
             other => {
                 let info = planning_error(other, sql);

@@ -19,6 +19,9 @@ use crate::type_names::type_name;
 /// The schema's name.
 pub const SCHEMA: &str = "information_schema";
 
+/// Its tables.
+pub const TABLES: [&str; 3] = ["schemata", "tables", "columns"];
+
 /// One of its tables, if it exists.
 pub fn table(catalog: &str, source: &Source, name: &str) -> Option<Arc<dyn TableProvider>> {
     let kind = match name {

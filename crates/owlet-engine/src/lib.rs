@@ -14,10 +14,13 @@ mod information_schema;
 mod passthrough;
 pub mod pushdown;
 pub mod query;
+pub mod row_order;
 mod rows;
+mod sampling;
 pub mod scan;
 mod session;
 mod statements;
+pub mod suggestions;
 mod top_groups;
 pub mod type_names;
 mod unique_names;
@@ -26,4 +29,7 @@ mod yielding;
 pub use engine::{CatalogInfo, Engine, EngineBuilder, EngineConfig, Source, TableName};
 pub use error::{EngineError, Result};
 pub use explain::{ExplainNode, Explanation, SourceExplanation};
-pub use query::{Parameters, PlannedQuery, Pushdown, QueryHandle, QueryOptions, QueryStream};
+pub use query::{
+    OrderKeys, Parameters, PlannedQuery, Pushdown, QueryHandle, QueryOptions, QueryStream,
+};
+pub use row_order::RowOrder;

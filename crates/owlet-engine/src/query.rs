@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::error::{EngineError, Result};
 use crate::explain::Explanation;
 use crate::file_work;
+use crate::row_order::RowOrder;
 use crate::rows::TextRows;
 use crate::scan::gates;
 
@@ -41,6 +42,17 @@ pub struct Parameters {
     pub named: IndexMap<String, String>,
 }
 
+/// Whether an answer has the keys of its ORDER BY as further columns behind its own. Who compares answers tells ties
+/// from differences by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OrderKeys {
+    /// Only what the statement selects.
+    #[default]
+    AsSelected,
+    /// All of them, selected or not.
+    Added,
+}
+
 /// How one query is planned and run.
 #[derive(Debug, Clone, Default)]
 pub struct QueryOptions {
@@ -52,6 +64,8 @@ pub struct QueryOptions {
     pub budget: Budget,
     /// Wall time limit.
     pub timeout: Option<Duration>,
+    /// The keys of ORDER BY in the answer.
+    pub order_keys: OrderKeys,
     /// What `now()`, `current_date` and their like mean; `None`: the time when the query is planned.
     pub moment: Option<SystemTime>,
     /// Catalog for names without one; `None`: the only catalog, or the one named `awsdatacatalog`.
@@ -71,7 +85,7 @@ pub(crate) struct Work {
 pub struct PlannedQuery {
     schema: SchemaRef,
     explanation: Explanation,
-    ordered: bool,
+    order: RowOrder,
     budget: Budget,
     timeout: Option<Duration>,
     sql: Arc<str>,
@@ -99,7 +113,7 @@ impl PlannedQuery {
         plan: Arc<dyn ExecutionPlan>,
         context: Arc<TaskContext>,
         names: Vec<String>,
-        ordered: bool,
+        order: RowOrder,
         options: &QueryOptions,
         work: Work,
         sql: &str,
@@ -114,7 +128,7 @@ impl PlannedQuery {
         Self {
             schema: Arc::new(Schema::new(fields)),
             explanation: Explanation::of(&plan),
-            ordered,
+            order,
             budget: options.budget.clone(),
             timeout: options.timeout,
             sql: Arc::from(sql),
@@ -124,10 +138,11 @@ impl PlannedQuery {
     }
 
     pub(crate) fn of_rows(rows: TextRows, explanation: Explanation, work: Work) -> Self {
+        let schema = rows.schema();
         Self {
-            schema: rows.schema(),
+            order: RowOrder::fixed(schema.fields().len()),
+            schema,
             explanation,
-            ordered: true,
             budget: Budget::default(),
             timeout: None,
             sql: Arc::from(""),
@@ -148,7 +163,12 @@ impl PlannedQuery {
 
     /// The statement fixes the order of its rows (top-level `ORDER BY`).
     pub fn is_ordered(&self) -> bool {
-        self.ordered
+        self.order.ordered
+    }
+
+    /// What the statement fixes about the order and the number of its rows.
+    pub fn row_order(&self) -> &RowOrder {
+        &self.order
     }
 
     /// Starts the query. Sources are opened when the stream is first polled. Refused when the estimate exceeds
@@ -211,17 +231,25 @@ impl PlannedQuery {
         let Some(allowed) = self.budget.max_rcu else {
             return Ok(());
         };
-        let Some(estimated) = self
-            .explanation
-            .estimated_rcu()
-            .filter(|estimated| *estimated > allowed)
-        else {
+        // Planning reads samples of tables whose columns are not known yet.
+        let sampled = self.work.work.rcu_consumed();
+        let estimated = self.explanation.estimated_rcu();
+        if sampled + estimated.unwrap_or_default() <= allowed {
             return Ok(());
-        };
+        }
+        let mut situation = format!(
+            "the query is estimated to consume {:.1}",
+            estimated.unwrap_or_default()
+        );
+        if sampled > 0.0 {
+            situation.push_str(&format!(
+                ", after {sampled:.1} for the samples that decide columns"
+            ));
+        }
         Err(EngineError::Connector(ConnectorError::BudgetExceeded {
             limit: "max_rcu".to_owned(),
             allowed: allowed.to_string(),
-            situation: format!("the query is estimated to consume {estimated:.1}"),
+            situation,
             hint: "filter by a key, or raise --max-rcu; `owlet explain` shows where the estimate comes from".to_owned(),
         }))
     }

@@ -89,21 +89,25 @@ async fn an_unknown_table_is_named_with_a_hint() {
         MemoryConnector::new("first", unsupported()),
         MemoryConnector::new("second", unsupported()),
     ]);
-    let error = answer(
-        &engine,
-        "SELECT * FROM first.peopel",
-        &QueryOptions::default(),
-    )
-    .await
-    .expect_err("unknown");
-    assert!(
-        matches!(error, EngineError::TableNotFound { .. }),
-        "{error:?}"
-    );
-    assert!(
-        error.to_string().contains("catalogs: first, second"),
-        "{error}"
-    );
+    for (sql, hint) in [
+        (
+            "SELECT * FROM first.peopel",
+            "did you mean first.default.people",
+        ),
+        (
+            "SELECT * FROM first.something_else",
+            "catalogs: first, second",
+        ),
+    ] {
+        let error = answer(&engine, sql, &QueryOptions::default())
+            .await
+            .expect_err("unknown");
+        assert!(
+            matches!(error, EngineError::TableNotFound { .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains(hint), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -303,6 +307,51 @@ async fn budgets_refuse_before_and_during() {
             EngineError::Connector(ConnectorError::BudgetExceeded { .. })
         ),
         "{stopped:?}"
+    );
+}
+
+#[tokio::test]
+async fn samples_of_tables_are_work_of_the_query_that_needs_them() {
+    let engine = engine(&[MemoryConnector::sampling("m", 3.0)]);
+    let sql = "SELECT a.id FROM people a JOIN people b ON a.id = b.id";
+    let limited = |max_rcu| QueryOptions {
+        budget: Budget {
+            max_rcu: Some(max_rcu),
+            ..Budget::default()
+        },
+        ..QueryOptions::default()
+    };
+    // Two scans and one sample.
+    let planned = engine.plan(sql, &limited(8.9)).await.expect("plans");
+    let Err(refused) = planned.execute() else {
+        panic!("the sample counts");
+    };
+    assert!(
+        refused
+            .to_string()
+            .contains("estimated to consume 6.0, after 3.0 for the samples"),
+        "{refused}"
+    );
+    // The columns are known now.
+    let planned = engine.plan(sql, &limited(8.9)).await.expect("plans");
+    assert!(planned.execute().is_ok());
+
+    let planned = engine
+        .plan("SELECT id FROM cities", &limited(6.0))
+        .await
+        .expect("plans");
+    let sources = planned
+        .execute()
+        .expect("within the limit")
+        .work_report()
+        .sources;
+    let sample = sources
+        .iter()
+        .find(|source| source.access == "sample")
+        .expect("has a line of its own");
+    assert_eq!(
+        (sample.table.as_str(), sample.rcu_consumed),
+        ("cities", Some(3.0))
     );
 }
 

@@ -71,6 +71,7 @@ impl Pool {
         Activity {
             connections: lent + lock(&self.idle).len(),
             statements: self.busy.load(Ordering::Relaxed),
+            lasting_tasks: 0,
         }
     }
 

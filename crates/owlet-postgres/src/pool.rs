@@ -80,9 +80,12 @@ impl Pool {
     /// Connections open now, and how many of them the server works for.
     pub(crate) fn activity(&self) -> Activity {
         let lent = self.size.saturating_sub(self.places.available_permits());
+        let connections = lent + lock(&self.idle).len();
         Activity {
-            connections: lent + lock(&self.idle).len(),
+            connections,
             statements: self.busy.load(Ordering::Relaxed),
+            // The driver of each connection is a task.
+            lasting_tasks: connections,
         }
     }
 

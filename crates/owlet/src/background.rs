@@ -10,9 +10,6 @@ use crate::session::Session;
 /// How often is looked.
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// The connector that drives each connection by a task, for as long as the connection lives.
-const ONE_TASK_A_CONNECTION: &str = "postgres";
-
 /// How busy the workers were before a query.
 #[derive(Debug, Clone, Copy)]
 pub struct Background {
@@ -45,14 +42,13 @@ impl Background {
 /// Tasks on the workers, but for those that live as long as a connection of a pool: one that is being cancelled has
 /// left its pool already.
 fn errands(session: &Session) -> usize {
-    let connections: usize = session
+    let lasting: usize = session
         .engine
         .catalogs()
         .iter()
-        .filter(|catalog| catalog.kind == ONE_TASK_A_CONNECTION)
         .filter_map(|catalog| session.engine.source(&catalog.name)?.connector().activity())
-        .map(|activity| activity.connections)
+        .map(|activity| activity.lasting_tasks)
         .sum();
     let tasks = session.workers.handle().metrics().num_alive_tasks();
-    tasks.saturating_sub(connections)
+    tasks.saturating_sub(lasting)
 }

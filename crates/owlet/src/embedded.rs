@@ -1,6 +1,7 @@
 //! An embedded DynamoDB over a database file, spoken to through its real HTTP endpoint on this machine, and the
 //! connector that starts it when a query first needs it. Must never know what the tables hold.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -186,6 +187,11 @@ impl Connector for EmbeddedConnector {
         let plan = plan.clone();
         let opened = async move { Ok(connector.started().await?.open(&plan, split, context)) };
         futures::stream::once(opened).try_flatten().boxed()
+    }
+
+    fn sampled_rcu(&self) -> BTreeMap<String, f64> {
+        let started = self.started.get();
+        started.map_or_else(BTreeMap::new, |started| started.sampled_rcu())
     }
 
     async fn health(&self) -> Health {

@@ -13,14 +13,15 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Starts listening. Must be called inside the runtime.
+    /// Starts listening, before this returns. Must be called inside the runtime.
     pub fn listen() -> Self {
         let token = CancellationToken::new();
         let first = token.clone();
+        let mut signals = Signals::register();
         let listener = tokio::spawn(async move {
-            signalled().await;
+            signals.next().await;
             first.cancel();
-            signalled().await;
+            signals.next().await;
             std::process::exit(i32::from(ExitStatus::Interrupted.code()));
         });
         Self { token, listener }
@@ -38,16 +39,22 @@ impl Drop for Interrupt {
     }
 }
 
-/// Resolves at the next Ctrl-C or SIGTERM. When signals cannot be listened to, never: the system's default
-/// action then still ends the process.
-async fn signalled() {
-    #[cfg(unix)]
-    {
+/// Ctrl-C and SIGTERM. Where they cannot be listened to, none comes: the system's default action then still ends the
+/// process.
+#[cfg(unix)]
+struct Signals(Option<[tokio::signal::unix::Signal; 2]>);
+
+#[cfg(unix)]
+impl Signals {
+    fn register() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
+        let both = signal(SignalKind::interrupt())
+            .and_then(|interrupt| Ok([interrupt, signal(SignalKind::terminate())?]));
+        Self(both.ok())
+    }
+
+    async fn next(&mut self) {
+        let Some([interrupt, terminate]) = &mut self.0 else {
             return std::future::pending().await;
         };
         tokio::select! {
@@ -55,8 +62,21 @@ async fn signalled() {
             _ = terminate.recv() => {}
         }
     }
-    #[cfg(not(unix))]
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+}
+
+/// Ctrl-C.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn register() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -2,7 +2,9 @@
 //! Building one opens nothing.
 
 use owlet_connector::Budget;
-use owlet_engine::{Engine, EngineError, Parameters, Pushdown, QueryOptions};
+use owlet_engine::{
+    Engine, EngineError, OrderKeys, Parameters, Pushdown, QueryOptions, suggestions,
+};
 
 use crate::arguments::{LimitArguments, PlanningArguments};
 use crate::config::{self, Config, ConfigSource};
@@ -49,6 +51,11 @@ impl Session {
         limits: &LimitArguments,
     ) -> Result<QueryOptions> {
         let engine = &self.config.engine;
+        if let Some(name) = &planning.catalog
+            && self.engine.source(name).is_none()
+        {
+            return Err(unknown_catalog(&self.engine, name));
+        }
         Ok(QueryOptions {
             pushdown: if planning.no_pushdown {
                 Pushdown::Off
@@ -62,6 +69,7 @@ impl Session {
                 max_rows: None,
             },
             timeout: limits.timeout.map(|period| period.0),
+            order_keys: OrderKeys::AsSelected,
             moment: None,
             default_catalog: planning
                 .catalog
@@ -73,6 +81,19 @@ impl Session {
                 .or_else(|| engine.default_schema.clone()),
         })
     }
+}
+
+/// The usage error of a catalog that is not configured.
+pub fn unknown_catalog(engine: &Engine, name: &str) -> CliError {
+    let known: Vec<String> = engine
+        .catalogs()
+        .into_iter()
+        .map(|catalog| catalog.name)
+        .collect();
+    CliError::usage(
+        format!("catalog {name} does not exist"),
+        suggestions::of_catalogs(name, &known),
+    )
 }
 
 /// Names that are numbers are positions of `?`; the others are names.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 /// A number of bytes, written `512MB` (powers of 1000) or `512MiB` (powers of 1024).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,51 @@ impl FromStr for Period {
         Duration::try_from_secs_f64(number * seconds)
             .map(Self)
             .map_err(|_| format!("`{text}` is too long"))
+    }
+}
+
+impl fmt::Display for ByteSize {
+    /// In the largest unit that needs no fraction.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 8] = [
+            (1_000_000_000_000, "TB"),
+            (1 << 40, "TiB"),
+            (1_000_000_000, "GB"),
+            (1 << 30, "GiB"),
+            (1_000_000, "MB"),
+            (1 << 20, "MiB"),
+            (1_000, "kB"),
+            (1 << 10, "KiB"),
+        ];
+        let whole = |(factor, _): &(u64, &str)| self.0 > 0 && self.0.is_multiple_of(*factor);
+        let (factor, unit) = UNITS.into_iter().find(whole).unwrap_or((1, "B"));
+        write!(formatter, "{}{unit}", self.0 / factor)
+    }
+}
+
+impl fmt::Display for Period {
+    /// In the largest unit that needs no fraction.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u128, &str); 4] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+        let ms = self.0.as_millis();
+        if !self.0.as_nanos().is_multiple_of(1_000_000) {
+            return write!(formatter, "{}s", self.0.as_secs_f64());
+        }
+        let whole = |(factor, _): &(u128, &str)| ms > 0 && ms.is_multiple_of(*factor);
+        let (factor, unit) = UNITS.into_iter().find(whole).unwrap_or((1_000, "s"));
+        write!(formatter, "{}{unit}", ms / factor)
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -221,6 +267,22 @@ impl JsonSchema for Period {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_and_times_are_written_as_they_can_be_read() {
+        for text in ["512MB", "2GiB", "1537B", "0B", "1kB", "3KiB"] {
+            assert_eq!(
+                text.parse::<ByteSize>().map(|size| size.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+        for text in ["2h", "90m", "30s", "1500ms", "0s", "0.0005s"] {
+            assert_eq!(
+                text.parse::<Period>().map(|time| time.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+    }
 
     #[test]
     fn sizes() {

@@ -1,5 +1,6 @@
 //! A table source in memory that notes what it is asked, so tests can see what the planner hands to a connector.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
@@ -18,6 +19,9 @@ pub struct MemoryConnector {
     catalog: String,
     exactness: Exactness,
     rcu: Option<f64>,
+    /// What samples of tables cost so far, and what one costs.
+    sampled: Mutex<BTreeMap<String, f64>>,
+    sample_rcu: f64,
     /// Everything `plan_scan` was asked.
     pub requests: Mutex<Vec<ScanRequest>>,
     /// Dynamic filters `open` was given.
@@ -31,6 +35,8 @@ impl MemoryConnector {
             catalog: catalog.to_owned(),
             exactness,
             rcu: None,
+            sampled: Mutex::default(),
+            sample_rcu: 0.0,
             requests: Mutex::default(),
             dynamic_filters: Mutex::default(),
         })
@@ -42,6 +48,21 @@ impl MemoryConnector {
             catalog: catalog.to_owned(),
             exactness: Exactness::Unsupported("memory".to_owned()),
             rcu: Some(rcu),
+            sampled: Mutex::default(),
+            sample_rcu: 0.0,
+            requests: Mutex::default(),
+            dynamic_filters: Mutex::default(),
+        })
+    }
+
+    /// A source that samples each table when it is first described, which costs read capacity as a scan does.
+    pub fn sampling(catalog: &str, rcu: f64) -> Arc<Self> {
+        Arc::new(Self {
+            catalog: catalog.to_owned(),
+            exactness: Exactness::Unsupported("memory".to_owned()),
+            rcu: Some(rcu),
+            sampled: Mutex::default(),
+            sample_rcu: rcu,
             requests: Mutex::default(),
             dynamic_filters: Mutex::default(),
         })
@@ -102,6 +123,10 @@ impl Connector for MemoryConnector {
         let table = table.to_lowercase();
         if schema != "default" || !["people", "cities"].contains(&table.as_str()) {
             return Ok(None);
+        }
+        if self.sample_rcu > 0.0 {
+            let mut sampled = self.sampled.lock().expect("no test panicked");
+            sampled.insert(table.clone(), self.sample_rcu);
         }
         let (columns, types) = Self::data(&table);
         Ok(Some(Arc::new(TableMetadata {
@@ -173,6 +198,10 @@ impl Connector for MemoryConnector {
                 .expect("the columns match the schema");
         let counted = context.work.add_rows_returned(rows as u64).map(|()| batch);
         Box::pin(futures::stream::iter([counted]))
+    }
+
+    fn sampled_rcu(&self) -> BTreeMap<String, f64> {
+        self.sampled.lock().expect("no test panicked").clone()
     }
 
     async fn health(&self) -> Health {

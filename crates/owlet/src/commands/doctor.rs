@@ -8,8 +8,9 @@ use owlet_engine::Engine;
 
 use super::Context;
 use crate::arguments::DoctorArguments;
-use crate::errors::{CliError, ExitStatus, Result};
-use crate::units;
+use crate::errors::{ExitStatus, Result};
+use crate::session::unknown_catalog;
+use crate::units::{self, Period};
 
 /// Runs the command. Exit code 1 when a source is not well.
 pub async fn run(arguments: DoctorArguments, context: &Context) -> Result<ExitStatus> {
@@ -58,12 +59,7 @@ fn chosen(engine: &Engine, wanted: &[String]) -> Result<Vec<Check>> {
             .iter()
             .any(|catalog| catalog.name == name.to_lowercase())
         {
-            let known: Vec<&str> = all.iter().map(|catalog| catalog.name.as_str()).collect();
-            let hint = format!("known catalogs: {}", known.join(", "));
-            return Err(CliError::usage(
-                format!("catalog {name} does not exist"),
-                hint,
-            ));
+            return Err(unknown_catalog(engine, name));
         }
     }
     Ok(all
@@ -88,7 +84,7 @@ async fn ask(engine: &Engine, check: &Check, limit: Duration) -> Health {
     match tokio::time::timeout(limit, source.connector().health()).await {
         Ok(health) => health,
         Err(_) => {
-            let limit = units::milliseconds(limit.as_secs_f64() * 1000.0);
+            let limit = Period(limit);
             unwell(
                 &format!("no answer within {limit}"),
                 "check the address and the network, or give it longer with --timeout",
@@ -119,6 +115,11 @@ fn line(check: &Check, health: &Health, width: usize) -> String {
         format!("{word} {:width$}", check.catalog),
         format!("{:8}", check.connector),
     ];
+    // The line begins with the catalog and ends with what to do, which errors say of themselves, too.
+    let problem = health
+        .problem
+        .trim_start_matches(&format!("catalog {}: ", check.catalog))
+        .trim_end_matches(&format!(" (hint: {})", health.fix));
     let latency = health
         .latency
         .map(|latency| units::milliseconds(latency.as_secs_f64() * 1000.0));
@@ -127,7 +128,7 @@ fn line(check: &Check, health: &Health, width: usize) -> String {
             health.version.clone(),
             health.rights.clone(),
             latency.unwrap_or_default(),
-            health.problem.clone(),
+            problem.to_owned(),
         ]
         .into_iter()
         .filter(|part| !part.is_empty()),
@@ -164,6 +165,20 @@ mod tests {
         assert_eq!(
             line(&check, &unwell("connection refused", "is it running?"), 3),
             "fail  rds  postgres  connection refused  (fix: is it running?)\n"
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let check = Check {
+            catalog: "lake".to_owned(),
+            connector: "object",
+        };
+        let problem =
+            "catalog lake: no permission on s3://b: AccessDenied (hint: ask for the right)";
+        assert_eq!(
+            line(&check, &unwell(problem, "ask for the right"), 4),
+            "fail  lake  object    no permission on s3://b: AccessDenied  (fix: ask for the right)\n"
         );
     }
 }

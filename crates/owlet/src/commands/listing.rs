@@ -3,14 +3,14 @@
 
 use futures::future::join_all;
 use owlet_connector::TableKind;
-use owlet_engine::{Engine, EngineError};
+use owlet_engine::{Engine, EngineError, suggestions};
 
 use super::{Context, Rows};
 use crate::arguments::{ListArguments, SchemasArguments, TablesArguments};
 use crate::config;
 use crate::errors::{CliError, ExitStatus, Result};
 use crate::printer::Printer;
-use crate::session::Session;
+use crate::session::{Session, unknown_catalog};
 
 /// `owlet catalogs`. Opens nothing.
 pub fn catalogs(arguments: &ListArguments, context: &Context) -> Result<ExitStatus> {
@@ -164,15 +164,7 @@ fn chosen_catalogs(engine: &Engine, wanted: Option<&str>) -> Result<Vec<String>>
     };
     let wanted = wanted.to_lowercase();
     if !known.contains(&wanted) {
-        let hint = if known.is_empty() {
-            "none is configured; see `owlet init`".to_owned()
-        } else {
-            format!("known catalogs: {}", known.join(", "))
-        };
-        return Err(CliError::usage(
-            format!("catalog {wanted} does not exist"),
-            hint,
-        ));
+        return Err(unknown_catalog(engine, &wanted));
     }
     Ok(vec![wanted])
 }
@@ -190,7 +182,7 @@ async fn check_schema(session: &Session, catalog: &str, schema: &str) -> Result<
     }
     Err(CliError::usage(
         format!("schema {schema} does not exist in catalog {catalog}"),
-        format!("known schemas: {}", known.join(", ")),
+        suggestions::of_names(schema, "schemas", &known),
     ))
 }
 

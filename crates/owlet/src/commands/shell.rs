@@ -162,6 +162,17 @@ fn greeting(session: &Session) -> String {
     )
 }
 
+/// Runs something that asks sources until it ends, or until Ctrl-C gives it up.
+fn until_interrupted<T>(asking: impl Future<Output = Result<T>>) -> Result<T> {
+    block_on(async {
+        let interrupt = Interrupt::listen();
+        tokio::select! {
+            answer = asking => answer,
+            () = interrupt.token().cancelled() => Err(CliError::Interrupted),
+        }
+    })
+}
+
 enum Next {
     Continue,
     Leave,
@@ -239,7 +250,7 @@ impl Shell<'_> {
             Directive::Help => self.context.printer.result(directive::HELP)?,
             Directive::Describe(name) => {
                 let arguments = DescribeArguments { name, list };
-                block_on(describe::describe(
+                until_interrupted(describe::describe(
                     &self.session,
                     arguments,
                     self.context.printer,
@@ -247,7 +258,7 @@ impl Shell<'_> {
             }
             Directive::Tables(scope) => {
                 let arguments = TablesArguments { scope, list };
-                block_on(listing::tables_in(
+                until_interrupted(listing::tables_in(
                     &self.session,
                     arguments,
                     self.context.printer,
@@ -255,7 +266,7 @@ impl Shell<'_> {
             }
             Directive::Schemas(catalog) => {
                 let arguments = SchemasArguments { catalog, list };
-                block_on(listing::schemas_in(
+                until_interrupted(listing::schemas_in(
                     &self.session,
                     arguments,
                     self.context.printer,

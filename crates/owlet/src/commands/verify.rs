@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use owlet_engine::{Pushdown, QueryOptions};
+use owlet_engine::{OrderKeys, Pushdown, QueryOptions, RowOrder};
 
 use super::{Context, of_each, read_statements};
 use crate::arguments::VerifyArguments;
-use crate::comparison::{self, Answer, Difference, Verdict};
+use crate::comparison::{self, Answer, Difference, Undecided, Verdict};
 use crate::errors::{CliError, ExitStatus, Result};
 use crate::execution::{self, Execution, ProgressLines};
 use crate::interrupt::Interrupt;
@@ -17,7 +17,7 @@ use crate::units;
 
 const NAMES: [&str; 2] = ["with pushdown", "without pushdown"];
 
-/// Runs the command. Exit code 1 at the first difference.
+/// Runs the command. Exit code 1 at the first difference, and where it cannot be decided whether there is one.
 pub async fn run(arguments: VerifyArguments, context: &Context) -> Result<ExitStatus> {
     if arguments.planning.no_pushdown {
         return Err(CliError::usage(
@@ -40,31 +40,55 @@ pub async fn run(arguments: VerifyArguments, context: &Context) -> Result<ExitSt
         ProgressLines::Hidden
     };
     for (statement, options) in statements.iter().zip(&options) {
-        let pushed = QueryOptions {
-            pushdown: Pushdown::On,
-            ..options.clone()
+        let check = Check {
+            session: &session,
+            statement,
+            interrupt: &interrupt,
+            lines,
         };
-        let local = QueryOptions {
-            pushdown: Pushdown::Off,
-            ..options.clone()
-        };
-        let (with, ordered) = answer(&session, statement, &pushed, &interrupt, lines).await?;
-        let (without, _) = answer(&session, statement, &local, &interrupt, lines).await?;
+        let mut outcome = check.compare(options).await?;
+        if matches!(
+            outcome.verdict,
+            Verdict::Undecided(Undecided::HiddenKeys, _)
+        ) {
+            let with_keys = QueryOptions {
+                order_keys: OrderKeys::Added,
+                ..options.clone()
+            };
+            outcome = check.compare(&with_keys).await?;
+        }
+        let Outcome {
+            verdict,
+            rows,
+            order,
+        } = outcome;
+        let all = units::counted(rows, "row");
         let place = place(statement, statements.len());
-        match comparison::compare(&with, &without, NAMES, ordered)? {
+        match verdict {
             Verdict::Equal => {
-                let order = if ordered { ", in order" } else { "" };
-                let rows = units::counted(with.rows(), "row");
+                let order = if order.ordered { ", in order" } else { "" };
                 context
                     .printer
-                    .result(&format!("same{place}: {rows}{order}\n"))?;
+                    .result(&format!("same{place}: {all}{order}\n"))?;
             }
             Verdict::EqualUpToRounding(rows) => {
-                let all = units::counted(with.rows(), "row");
                 let rows = units::counted(rows, "row");
                 context.printer.result(&format!(
                     "same{place}: {all}; floats of {rows} differ in their last digits\n"
                 ))?;
+            }
+            Verdict::EqualUpToTies(tied) => {
+                let tied = units::counted(tied, "row");
+                context.printer.result(&format!(
+                    "same{place}: {all}, in order; not compared: {tied}, tied with others that LIMIT or OFFSET leaves \
+                     out\n"
+                ))?;
+            }
+            Verdict::Undecided(reason, difference) => {
+                context
+                    .printer
+                    .result(&undecided(&place, reason, &difference))?;
+                return Ok(ExitStatus::Failure);
             }
             Verdict::Different(difference) => {
                 context.printer.result(&report(&place, &difference))?;
@@ -75,28 +99,55 @@ pub async fn run(arguments: VerifyArguments, context: &Context) -> Result<ExitSt
     Ok(ExitStatus::Success)
 }
 
-async fn answer(
-    session: &Session,
-    statement: &Statement,
-    options: &QueryOptions,
-    interrupt: &Interrupt,
+/// One statement that is checked.
+struct Check<'a> {
+    session: &'a Session,
+    statement: &'a Statement,
+    interrupt: &'a Interrupt,
     lines: ProgressLines,
-) -> Result<(Answer, bool)> {
-    let planned = execution::plan(session, statement, options, interrupt).await?;
-    let ordered = planned.query.is_ordered();
-    let mut answer = Answer::new(planned.query.schema(), &spool_folder(session))?;
-    let mut execution = Execution::start(session, planned, statement, interrupt, lines)?;
-    let read = async {
-        while let Some(batch) = execution.next().await? {
-            answer.add(&batch)?;
-        }
-        answer.finish()
+}
+
+struct Outcome {
+    verdict: Verdict,
+    rows: u64,
+    order: RowOrder,
+}
+
+impl Check<'_> {
+    /// Runs the statement with pushdown and without.
+    async fn compare(&self, options: &QueryOptions) -> Result<Outcome> {
+        let with = |pushdown| QueryOptions {
+            pushdown,
+            ..options.clone()
+        };
+        let (pushed, order) = self.answer(&with(Pushdown::On)).await?;
+        let (local, _) = self.answer(&with(Pushdown::Off)).await?;
+        Ok(Outcome {
+            verdict: comparison::compare(&pushed, &local, NAMES, &order)?,
+            rows: pushed.rows(),
+            order,
+        })
     }
-    .await;
-    // However it ended, nothing of it goes on at the sources.
-    execution.finish().await;
-    read?;
-    Ok((answer, ordered))
+
+    async fn answer(&self, options: &QueryOptions) -> Result<(Answer, RowOrder)> {
+        let session = self.session;
+        let planned = execution::plan(session, self.statement, options, self.interrupt).await?;
+        let order = planned.query.row_order().clone();
+        let mut answer = Answer::new(planned.query.schema(), &spool_folder(session))?;
+        let mut execution =
+            Execution::start(session, planned, self.statement, self.interrupt, self.lines)?;
+        let read = async {
+            while let Some(batch) = execution.next().await? {
+                answer.add(&batch)?;
+            }
+            answer.finish()
+        }
+        .await;
+        // However it ended, nothing of it goes on at the sources.
+        execution.finish().await;
+        read?;
+        Ok((answer, order))
+    }
 }
 
 fn spool_folder(session: &Session) -> PathBuf {
@@ -114,18 +165,41 @@ fn place(statement: &Statement, statements: usize) -> String {
     }
 }
 
+fn undecided(place: &str, reason: Undecided, difference: &Difference) -> String {
+    let (what, details) = match difference {
+        Difference::Columns(details) | Difference::Rows(details) => ("the rows differ", details),
+        Difference::Order(details) => ("the order differs", details),
+    };
+    let (why, hint) = match reason {
+        Undecided::NoOrder => (
+            "LIMIT or OFFSET without ORDER BY may give any rows",
+            "add ORDER BY, and select its keys",
+        ),
+        Undecided::HiddenKeys => (
+            "ties cannot be told from differences, since the statement does not select all keys of its ORDER BY",
+            "select them, too",
+        ),
+    };
+    let details = match details.is_empty() {
+        true => String::new(),
+        false => format!("{details}\n"),
+    };
+    format!("undecided{place}: {what}, but {why}\n{details}hint: {hint}\n")
+}
+
 fn report(place: &str, difference: &Difference) -> String {
     let (what, details, hint) = match difference {
         Difference::Columns(details) => ("the columns differ", details, ""),
         Difference::Rows(details) => {
-            let hint = "a statement with LIMIT but no complete ORDER BY, or over data that changes meanwhile, \
-                        has more than one right answer; anything else is a bug in Owlet: please report it";
+            let hint = "a statement with LIMIT but no complete ORDER BY in a subquery, or over data that changes \
+                        meanwhile, has more than one right answer; anything else is a bug in Owlet: please report it";
             ("the rows differ", details, hint)
         }
         Difference::Order(details) => {
-            let hint = "rows that are equal in all ORDER BY keys may come in any order: add a unique key to ORDER BY";
+            let hint =
+                "unless the data has changed meanwhile, this is a bug in Owlet: please report it";
             (
-                "the rows are the same but their order differs",
+                "the rows are not in the same order by the keys of ORDER BY",
                 details,
                 hint,
             )

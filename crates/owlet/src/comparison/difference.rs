@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
+use std::ops::Range;
 
-use super::{Answer, ComparedRow, bucket_of, hash, rows_of};
+use owlet_engine::RowOrder;
+
+use super::ties::{self, Keys, cells};
+use super::{Answer, BUCKETS, Bucket, ComparedRow, bucket_of, for_each_text, hash, rows_of};
 use crate::errors::Result;
 use crate::units;
 
@@ -21,8 +25,22 @@ pub enum Verdict {
     Equal,
     /// The same, but for the last digits of floats in this many rows.
     EqualUpToRounding(u64),
+    /// The same as far as the statement fixes the answer: this many rows are tied where LIMIT or OFFSET cuts, and others
+    /// that are tied with them are as right.
+    EqualUpToTies(u64),
+    /// They differ, but the statement leaves open which is right, or its answer does not tell.
+    Undecided(Undecided, Difference),
     /// Not the same.
     Different(Difference),
+}
+
+/// Why two answers that differ may both be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undecided {
+    /// LIMIT or OFFSET without ORDER BY.
+    NoOrder,
+    /// The answer does not show all keys of ORDER BY, which tell ties from differences.
+    HiddenKeys,
 }
 
 /// How two answers differ; `first` and `second` are the names people know them by.
@@ -41,21 +59,62 @@ pub fn compare(
     first: &Answer,
     second: &Answer,
     names: [&str; 2],
-    ordered: bool,
+    order: &RowOrder,
 ) -> Result<Verdict> {
     if let Some(difference) = compare_columns(first, second, names) {
         return Ok(Verdict::Different(difference));
     }
-    if first.buckets == second.buckets {
-        if !ordered {
-            return Ok(Verdict::Equal);
-        }
-        return Ok(match first_row_out_of_order(first, second, names)? {
-            None => Verdict::Equal,
-            Some(difference) => Verdict::Different(difference),
+    let all = 0..first.rows.max(second.rows);
+    let same_rows = first.buckets == second.buckets;
+    if same_rows && (!order.ordered || ties::same_sequence(first, second)?) {
+        return Ok(Verdict::Equal);
+    }
+    // However many right answers there are, all have as many rows.
+    if first.rows != second.rows {
+        return compare_rows(first, second, names, all);
+    }
+    let is_cut = order.offset > 0 || order.reached_limit(first.rows);
+    if !order.ordered {
+        let verdict = compare_rows(first, second, names, all)?;
+        return Ok(match verdict {
+            Verdict::Different(difference) if is_cut => {
+                Verdict::Undecided(Undecided::NoOrder, difference)
+            }
+            verdict => verdict,
         });
     }
-    compare_rows(first, second, names)
+    let certain = match ties::compare_keys(first, second, names, order)? {
+        Keys::Agree(certain) => certain,
+        Keys::Differ(rows) if same_rows => {
+            return Ok(Verdict::Different(Difference::Order(rows)));
+        }
+        Keys::Differ(rows) => {
+            return Ok(match compare_rows(first, second, names, all)? {
+                // What differs is not the rows.
+                Verdict::EqualUpToRounding(_) => Verdict::Different(Difference::Order(rows)),
+                verdict => verdict,
+            });
+        }
+    };
+    if !order.shows_all_keys {
+        let difference = match same_rows {
+            // Rows that are tied in the keys shown may be in the order of the others.
+            true => Difference::Order(String::new()),
+            false => match compare_rows(first, second, names, all)? {
+                Verdict::Different(difference) if is_cut => difference,
+                verdict => return Ok(verdict),
+            },
+        };
+        return Ok(Verdict::Undecided(Undecided::HiddenKeys, difference));
+    }
+    if same_rows {
+        return Ok(Verdict::Equal);
+    }
+    let tied = first.rows - (certain.end - certain.start);
+    Ok(match compare_rows(first, second, names, certain)? {
+        Verdict::Equal | Verdict::EqualUpToRounding(_) if tied > 0 => Verdict::EqualUpToTies(tied),
+        verdict => verdict,
+    })
 }
 
 fn compare_columns(first: &Answer, second: &Answer, names: [&str; 2]) -> Option<Difference> {
@@ -79,11 +138,22 @@ fn compare_columns(first: &Answer, second: &Answer, names: [&str; 2]) -> Option<
     )))
 }
 
-fn compare_rows(first: &Answer, second: &Answer, names: [&str; 2]) -> Result<Verdict> {
+/// Compares the rows with these numbers as a multiset.
+fn compare_rows(
+    first: &Answer,
+    second: &Answer,
+    names: [&str; 2],
+    range: Range<u64>,
+) -> Result<Verdict> {
+    let left_buckets = buckets_of(first, &range)?;
+    let right_buckets = buckets_of(second, &range)?;
+    if left_buckets == right_buckets {
+        return Ok(Verdict::Equal);
+    }
     let mut examined: HashSet<usize> = HashSet::new();
     let mut rows = 0;
     let mut complete = true;
-    for (index, (left, right)) in first.buckets.iter().zip(&second.buckets).enumerate() {
+    for (index, (left, right)) in left_buckets.iter().zip(&right_buckets).enumerate() {
         if left == right {
             continue;
         }
@@ -94,8 +164,8 @@ fn compare_rows(first: &Answer, second: &Answer, names: [&str; 2]) -> Result<Ver
         }
         examined.insert(index);
     }
-    let left = rows_in(first, &examined)?;
-    let right = rows_in(second, &examined)?;
+    let left = rows_in(first, &examined, &range)?;
+    let right = rows_in(second, &examined, &range)?;
     let (left, right) = without_common(left, right);
     if complete && equal_up_to_rounding(&left, &right) {
         return Ok(Verdict::EqualUpToRounding(left.len() as u64));
@@ -126,11 +196,37 @@ fn compare_rows(first: &Answer, second: &Answer, names: [&str; 2]) -> Result<Ver
     )))
 }
 
-fn rows_in(answer: &Answer, buckets: &HashSet<usize>) -> Result<Vec<ComparedRow>> {
+/// The buckets of some of the rows.
+fn buckets_of(answer: &Answer, range: &Range<u64>) -> Result<Vec<Bucket>> {
+    if range.contains(&0) && range.end >= answer.rows {
+        return Ok(answer.buckets.clone());
+    }
+    let mut buckets = vec![Bucket::default(); BUCKETS];
+    let mut number = 0;
+    for batch in answer.spool.read()? {
+        for_each_text(&batch?, |_, text| {
+            if range.contains(&number) {
+                let hash = hash(text);
+                buckets[bucket_of(hash)].add(hash);
+            }
+            number += 1;
+        })?;
+    }
+    Ok(buckets)
+}
+
+fn rows_in(
+    answer: &Answer,
+    buckets: &HashSet<usize>,
+    range: &Range<u64>,
+) -> Result<Vec<ComparedRow>> {
     let mut rows = Vec::new();
+    let mut number = 0;
     for batch in answer.spool.read()? {
         rows.extend(rows_of(&batch?, |text| {
-            buckets.contains(&bucket_of(hash(text)))
+            let wanted = range.contains(&number) && buckets.contains(&bucket_of(hash(text)));
+            number += 1;
+            wanted
         })?);
     }
     Ok(rows)
@@ -208,7 +304,8 @@ fn by_rest(rows: &[ComparedRow]) -> BTreeMap<&[u8], Vec<&[Option<f64>]>> {
     groups
 }
 
-fn floats_close(left: &[Option<f64>], right: &[Option<f64>]) -> bool {
+/// Equal, or equal but for the last digits; NULL equals NULL.
+pub fn floats_close(left: &[Option<f64>], right: &[Option<f64>]) -> bool {
     left.iter()
         .zip(right)
         .all(|(left, right)| match (left, right) {
@@ -220,66 +317,11 @@ fn floats_close(left: &[Option<f64>], right: &[Option<f64>]) -> bool {
         })
 }
 
-fn first_row_out_of_order(
-    first: &Answer,
-    second: &Answer,
-    names: [&str; 2],
-) -> Result<Option<Difference>> {
-    let mut left = first.spool.read()?;
-    let mut right = second.spool.read()?;
-    let (mut left_rows, mut right_rows) = (Vec::new().into_iter(), Vec::new().into_iter());
-    let mut number = 0_u64;
-    loop {
-        let left_row = next_row(&mut left, &mut left_rows)?;
-        let right_row = next_row(&mut right, &mut right_rows)?;
-        number += 1;
-        match (left_row, right_row) {
-            (Some(left), Some(right)) if left.text == right.text => {}
-            (Some(left), Some(right)) => {
-                let [first, second] = names;
-                return Ok(Some(Difference::Order(format!(
-                    "row {} {first}: {}\nrow {} {second}: {}",
-                    units::count(number),
-                    readable(&left.text),
-                    units::count(number),
-                    readable(&right.text)
-                ))));
-            }
-            _ => return Ok(None),
-        }
-    }
-}
-
-fn next_row(
-    batches: &mut impl Iterator<Item = Result<arrow::record_batch::RecordBatch>>,
-    rows: &mut std::vec::IntoIter<ComparedRow>,
-) -> Result<Option<ComparedRow>> {
-    loop {
-        if let Some(row) = rows.next() {
-            return Ok(Some(row));
-        }
-        let Some(batch) = batches.next() else {
-            return Ok(None);
-        };
-        *rows = rows_of(&batch?, |_| true)?.into_iter();
-    }
-}
-
 /// A row's text for people: cells between bars.
-fn readable(mut text: &[u8]) -> String {
-    let mut cells = Vec::new();
-    while let Some((length, rest)) = text.split_first_chunk::<8>() {
-        let length = u64::from_le_bytes(*length);
-        let Some(cell) = usize::try_from(length)
-            .ok()
-            .and_then(|length| rest.get(..length))
-        else {
-            cells.push("NULL".to_owned());
-            text = rest;
-            continue;
-        };
-        cells.push(String::from_utf8_lossy(cell).escape_debug().to_string());
-        text = &rest[cell.len()..];
-    }
-    cells.join(" | ")
+pub fn readable(text: &[u8]) -> String {
+    let cells = cells(text).into_iter().map(|cell| match cell {
+        Some(cell) => String::from_utf8_lossy(cell).escape_debug().to_string(),
+        None => "NULL".to_owned(),
+    });
+    cells.collect::<Vec<_>>().join(" | ")
 }

@@ -3,6 +3,7 @@
 
 mod difference;
 mod spool;
+mod ties;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
@@ -11,7 +12,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
-pub use difference::{Difference, Verdict, compare};
+pub use difference::{Difference, Undecided, Verdict, compare};
 
 use crate::errors::{CliError, Result};
 use crate::formats::{Encoder, Notation, WriteError};
@@ -32,6 +33,13 @@ pub struct Answer {
 struct Bucket {
     rows: u64,
     sum: u128,
+}
+
+impl Bucket {
+    fn add(&mut self, hash: u128) {
+        self.rows += 1;
+        self.sum = self.sum.wrapping_add(hash);
+    }
 }
 
 /// One row as the comparison sees it.
@@ -61,9 +69,7 @@ impl Answer {
     pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         for_each_text(batch, |_, text| {
             let hash = hash(text);
-            let bucket = &mut self.buckets[bucket_of(hash)];
-            bucket.rows += 1;
-            bucket.sum = bucket.sum.wrapping_add(hash);
+            self.buckets[bucket_of(hash)].add(hash);
         })?;
         self.rows += batch.num_rows() as u64;
         self.spool.write(batch)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, StringArray};
 use arrow::datatypes::{Field, Schema};
+use owlet_engine::RowOrder;
 
 use super::*;
 
@@ -24,8 +25,114 @@ fn answer(rows: &[(Option<&str>, f64)]) -> Answer {
     answer
 }
 
+/// Without an order, or ordered by both columns.
 fn verdict(left: &[(Option<&str>, f64)], right: &[(Option<&str>, f64)], ordered: bool) -> Verdict {
-    compare(&answer(left), &answer(right), NAMES, ordered).expect("compared")
+    let order = RowOrder {
+        ordered,
+        keys: if ordered { vec![0, 1] } else { Vec::new() },
+        shows_all_keys: ordered,
+        offset: 0,
+        limit: None,
+    };
+    verdict_of(left, right, &order)
+}
+
+fn verdict_of(
+    left: &[(Option<&str>, f64)],
+    right: &[(Option<&str>, f64)],
+    order: &RowOrder,
+) -> Verdict {
+    compare(&answer(left), &answer(right), NAMES, order).expect("compared")
+}
+
+/// `ORDER BY total LIMIT …`.
+fn by_total(limit: Option<usize>) -> RowOrder {
+    RowOrder {
+        ordered: true,
+        keys: vec![1],
+        shows_all_keys: true,
+        offset: 0,
+        limit,
+    }
+}
+
+#[test]
+fn ties_come_in_any_order() {
+    let left = [(Some("a"), 1.0), (Some("b"), 2.0), (Some("c"), 2.0)];
+    let right = [(Some("a"), 1.0), (Some("c"), 2.0), (Some("b"), 2.0)];
+    assert_eq!(verdict_of(&left, &right, &by_total(None)), Verdict::Equal);
+    let wrong = [(Some("c"), 2.0), (Some("a"), 1.0), (Some("b"), 2.0)];
+    assert!(matches!(
+        verdict_of(&left, &wrong, &by_total(None)),
+        Verdict::Different(Difference::Order(_))
+    ));
+}
+
+#[test]
+fn of_rows_tied_at_a_limit_any_are_right() {
+    let left = [(Some("a"), 1.0), (Some("b"), 2.0), (Some("c"), 2.0)];
+    let right = [(Some("a"), 1.0), (Some("d"), 2.0), (Some("b"), 2.0)];
+    assert_eq!(
+        verdict_of(&left, &right, &by_total(Some(3))),
+        Verdict::EqualUpToTies(2)
+    );
+    // Without the limit, or with one that was not reached, all tied rows are there.
+    for limit in [None, Some(4)] {
+        assert!(matches!(
+            verdict_of(&left, &right, &by_total(limit)),
+            Verdict::Different(Difference::Rows(_))
+        ));
+    }
+    // The first row is not tied with the last.
+    let wrong = [(Some("x"), 1.0), (Some("d"), 2.0), (Some("b"), 2.0)];
+    assert_eq!(
+        verdict_of(&left, &wrong, &by_total(Some(3))),
+        Verdict::Different(Difference::Rows(
+            "with pushdown: 3 rows\nwithout: 3 rows\ncolumns: name, total\n\
+             only with pushdown: a | 1.0\nonly without: x | 1.0"
+                .to_owned()
+        ))
+    );
+    // Neither is another key, nor a row less.
+    let wrong = [(Some("a"), 1.0), (Some("b"), 2.0), (Some("c"), 3.0)];
+    assert!(matches!(
+        verdict_of(&left, &wrong, &by_total(Some(3))),
+        Verdict::Different(Difference::Rows(_))
+    ));
+    assert!(matches!(
+        verdict_of(&left, &left[..2], &by_total(Some(3))),
+        Verdict::Different(Difference::Rows(_))
+    ));
+    // OFFSET cuts at the beginning.
+    let order = RowOrder {
+        offset: 1,
+        ..by_total(None)
+    };
+    let right = [(Some("x"), 1.0), (Some("c"), 2.0), (Some("b"), 2.0)];
+    assert_eq!(verdict_of(&left, &right, &order), Verdict::EqualUpToTies(1));
+}
+
+#[test]
+fn without_the_keys_nothing_is_decided() {
+    let left = [(Some("a"), 1.0), (Some("b"), 2.0)];
+    let right = [(Some("a"), 1.0), (Some("c"), 3.0)];
+    let hidden = RowOrder {
+        keys: Vec::new(),
+        shows_all_keys: false,
+        ..by_total(Some(2))
+    };
+    assert!(matches!(
+        verdict_of(&left, &right, &hidden),
+        Verdict::Undecided(Undecided::HiddenKeys, Difference::Rows(_))
+    ));
+    let unordered = RowOrder {
+        ordered: false,
+        ..hidden
+    };
+    assert!(matches!(
+        verdict_of(&left, &right, &unordered),
+        Verdict::Undecided(Undecided::NoOrder, Difference::Rows(_))
+    ));
 }
 
 #[test]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use owlet_aws::{AwsOptions, IamLogin, Identity, SecretLogin, SecretReference};
 use owlet_connector::{ConnectorError, GateOptions, LoginProvider, OpenHours, TablePatterns};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
 use crate::shared_folder;
 
 /// How a password is come by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Auth {
     /// By url, password, password_file or secret.
@@ -23,7 +23,7 @@ pub enum Auth {
 }
 
 /// One text or several.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMore {
     /// One.

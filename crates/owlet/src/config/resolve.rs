@@ -25,12 +25,22 @@ pub fn resolve(document: Document<'_>) -> Result<Config, ConfigError> {
     let (places, entries) = document.into_parts();
     let mut config = Config::default();
     let mut problems = Vec::new();
+    // Also those whose settings are wrong: each mistake is told once.
+    let catalog_names: Vec<String> = entries
+        .iter()
+        .filter(|entry| entry.key == "catalog")
+        .filter_map(|entry| entry.value.get_ref().as_table())
+        .flat_map(|table| table.keys().map(|name| name.get_ref().to_lowercase()))
+        .collect();
     for entry in entries {
         match entry.key.as_str() {
-            "engine" => match places.read("engine", entry.value) {
-                Ok(engine) => config.engine = engine,
-                Err(problem) => problems.push(problem),
-            },
+            "engine" => {
+                problems.extend(unknown_default(&places, &entry, &catalog_names));
+                match places.read("engine", entry.value) {
+                    Ok(engine) => config.engine = engine,
+                    Err(problem) => problems.push(problem),
+                }
+            }
             "catalog" => resolve_catalogs(&places, entry, &mut config.catalogs, &mut problems),
             other => {
                 let known = ["catalog".to_owned(), "engine".to_owned()];
@@ -40,6 +50,25 @@ pub fn resolve(document: Document<'_>) -> Result<Config, ConfigError> {
     }
     places.fail_if_any(problems)?;
     Ok(config)
+}
+
+/// The problem of a `default_catalog` that is none of the catalogs.
+fn unknown_default(places: &Places, engine: &Entry<'_>, known: &[String]) -> Option<Problem> {
+    let value = engine.value.get_ref().as_table()?.get("default_catalog")?;
+    // Another type is reported where it is read.
+    let name = value.get_ref().as_str()?;
+    if known.contains(&name.to_lowercase()) {
+        return None;
+    }
+    let hint = match document::nearest(name, known) {
+        Some(suggestion) => format!("did you mean \"{suggestion}\"?"),
+        None if known.is_empty() => {
+            format!("add [catalog.{name}], or remove default_catalog")
+        }
+        None => format!("known catalogs: {}", known.join(", ")),
+    };
+    let message = format!("[engine] default_catalog \"{name}\" is no catalog of this file");
+    Some(places.problem(value.span().start, message, hint))
 }
 
 fn resolve_catalogs(

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::guest::{Auth, AwsKeys, GuestKeys, OneOrMore};
 use super::secret::{self, Secret};
@@ -45,7 +45,7 @@ pub struct Catalog {
 }
 
 /// Resources all queries share.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EngineSettings {
     /// Memory for sorts, joins and aggregates before they spill to disk, e.g. "512MB" or "2GiB".
@@ -62,7 +62,8 @@ pub struct EngineSettings {
 }
 
 /// A catalog by its `connector =` word.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
 pub enum CatalogSettings {
     /// `"postgres"`.
     Postgres(PostgresSettings),
@@ -90,7 +91,7 @@ impl CatalogSettings {
 }
 
 /// A PostgreSQL database; its schemas are PostgreSQL's.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresSettings {
     /// Where and as whom: postgres://user:password@host:port/db, with libpq's URL parameters. May be left out when
@@ -199,7 +200,7 @@ impl PostgresSettings {
 }
 
 /// How much TLS a connection needs; libpq's meanings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     /// Never TLS.
@@ -216,7 +217,7 @@ pub enum SslMode {
 }
 
 /// What becomes of values Arrow's types cannot hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Infinity {
     /// The query fails and names the column.
@@ -228,7 +229,7 @@ pub enum Infinity {
 }
 
 /// A MySQL or MariaDB server; its databases are the schemas.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MysqlSettings {
     /// Where and as whom: mysql://user:password@host:port/database, also with ?sslmode=… and sslrootcert=…. The
@@ -335,7 +336,7 @@ impl MysqlSettings {
 }
 
 /// What becomes of zero and partial dates and of times that are no time of day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ZeroDates {
     /// The query fails and names the column.
@@ -345,7 +346,7 @@ pub enum ZeroDates {
 }
 
 /// What TINYINT(1) is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TinyInt {
     /// A boolean: every number but 0 is true.
@@ -355,7 +356,7 @@ pub enum TinyInt {
 }
 
 /// What the parts of a table read over several connections agree on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Snapshot {
     /// One snapshot; where it cannot be proved, one connection reads all parts.
@@ -365,7 +366,7 @@ pub enum Snapshot {
 }
 
 /// An SQLite database file; its only schema is main.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqliteSettings {
     /// The database file; it is opened read-only.
@@ -375,7 +376,7 @@ pub struct SqliteSettings {
 }
 
 /// DynamoDB tables of one account and region, or exported to files; their only schema is default.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DynamoDbSettings {
     /// Where the tables are read: from DynamoDB itself (without it), or from exports in location.
@@ -437,7 +438,7 @@ pub struct DynamoDbSettings {
 }
 
 /// Where a DynamoDB catalog reads its tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DynamoDbSource {
     /// DynamoDB itself.
@@ -447,7 +448,7 @@ pub enum DynamoDbSource {
 }
 
 /// Read consistency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Consistency {
     /// Half the price; an answer may miss the last moments' writes.
@@ -457,7 +458,7 @@ pub enum Consistency {
 }
 
 /// What happens to a value that does not fit its column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnTypeMismatch {
     /// The query fails and names table, key and attribute.
@@ -467,7 +468,7 @@ pub enum OnTypeMismatch {
 }
 
 /// How columns of numbers that are not all 64-bit integers are typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Numbers {
     /// Exact where it fits.
@@ -479,7 +480,7 @@ pub enum Numbers {
 }
 
 /// Whether a query without a usable key may read a whole table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScanPolicy {
     /// Scans are ordinary.
@@ -489,7 +490,7 @@ pub enum ScanPolicy {
 }
 
 /// A folder or bucket prefix; each file or folder directly below it is a table of the schema default.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectSettings {
     /// "dir/", "file:///dir/" or "s3://bucket/prefix/".
@@ -523,7 +524,7 @@ pub struct ObjectSettings {
 }
 
 /// What differs for one table of files.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectTableSettings {
     /// Format for files whose suffix does not tell: parquet, csv, tsv, json, arrow or avro.
@@ -539,7 +540,7 @@ pub struct ObjectTableSettings {
 }
 
 /// How CSV and TSV files are written.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvSettings {
     /// The first line names the columns (true without it).

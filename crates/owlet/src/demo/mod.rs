@@ -10,6 +10,7 @@ pub mod tour;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::config::{self, CatalogSettings, Config, ConfigSource};
 use crate::errors::{CliError, Result};
 
 /// Names within the folder; `owlet.toml` refers to them.
@@ -59,6 +60,7 @@ impl DemoFolder {
     /// Builds what is missing. Files that are there stay as they are: each appears only when it is whole.
     pub fn prepare(&self) -> Result<Prepared> {
         fs::create_dir_all(&self.folder).map_err(|error| self.failed(&self.folder, &error))?;
+        self.check_configuration()?;
         let sqlite = self.folder.join(SQLITE_FILE);
         let dynamodb = self.dynamodb_file();
         let mut prepared = Prepared::Found;
@@ -91,6 +93,25 @@ impl DemoFolder {
         Ok(prepared)
     }
 
+    /// A configuration of somebody else is neither changed nor asked the demo's questions.
+    fn check_configuration(&self) -> Result<()> {
+        let file = self.config_file();
+        if !file.exists() {
+            return Ok(());
+        }
+        let source = ConfigSource {
+            file: Some(file.clone()),
+            folder: self.folder.clone(),
+        };
+        if config::load(&source).is_ok_and(|config| is_of_the_shop(&config)) {
+            return Ok(());
+        }
+        Err(CliError::usage(
+            format!("{} is there already, and is not the demo's", file.display()),
+            "choose another folder with --dir",
+        ))
+    }
+
     /// Writes a database under another name and renames it, so that an interrupted run leaves no half database.
     fn build(&self, target: &Path, write: impl FnOnce(&Path) -> Result<(), String>) -> Result<()> {
         let temporary = target.with_extension("building");
@@ -111,6 +132,22 @@ impl DemoFolder {
             "choose another --dir",
         )
     }
+}
+
+/// The demo has written it, though people may have added to it.
+fn is_of_the_shop(config: &Config) -> bool {
+    let has = |wanted: &dyn Fn(&CatalogSettings) -> bool| {
+        config
+            .catalogs
+            .iter()
+            .any(|catalog| wanted(&catalog.settings))
+    };
+    has(
+        &|settings| matches!(settings, CatalogSettings::Sqlite(sqlite) if sqlite.path == Path::new(SQLITE_FILE)),
+    ) && has(&|settings| {
+        matches!(settings, CatalogSettings::DynamoDb(dynamodb)
+                if dynamodb.embedded.as_deref() == Some(Path::new(DYNAMODB_FILE)))
+    })
 }
 
 /// Removes a database file with its journals; that they do not exist is the usual case.

@@ -81,6 +81,53 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn what_is_in_force_is_shown_as_it_is_written() {
+    let place = Place::empty();
+    place.write(
+        "owlet.toml",
+        "[engine]\nmemory_limit = \"2048 MiB\"\n\n\
+         [catalog.rds]\nconnector = \"postgres\"\nurl = \"postgres://u:geheim@h/d\"\n\
+         connect_timeout = \"${PATIENCE:-90s}\"\nsslmode = \"verify-full\"\ninclude = [\"sales\"]\n\n\
+         [catalog.lake]\nconnector = \"object\"\nlocation = \"files\"\n\n\
+         [catalog.lake.csv]\ndelimiter = \";\"\n\n[catalog.lake.tables.\"a.b\"]\nformat = \"csv\"\n",
+    );
+    let shown = place.run(&["config", "show"]);
+    insta::assert_snapshot!("config_show", shown);
+    // It can be read again.
+    let text = shown
+        .split("----- stdout -----\n")
+        .nth(1)
+        .and_then(|rest| rest.split("----- stderr").next())
+        .expect("a result");
+    place.write("owlet.toml", text);
+    assert_eq!(place.run(&["config", "show"]), shown);
+}
+
+#[test]
+fn the_default_catalog_must_exist() {
+    let place = Place::with_shop();
+    let config = place.read("owlet.toml");
+    place.write(
+        "owlet.toml",
+        &format!("{config}\n[engine]\ndefault_catalog = \"shoop\"\n"),
+    );
+    let answer = place.run(&["query", "SELECT 1"]);
+    assert!(
+        answer.starts_with("exit code: 2\n")
+            && answer.contains(
+                "owlet.toml:6: [engine] default_catalog \"shoop\" is no catalog of this file\n\
+                 hint: did you mean \"shop\"?"
+            ),
+        "{answer}"
+    );
+    place.write(
+        "owlet.toml",
+        &format!("{config}\n[engine]\ndefault_catalog = \"SHOP\"\n"),
+    );
+    assert_eq!(place.exit_code(&["query", "SELECT id FROM orders"]), 0);
+}
+
+#[test]
 fn help_has_topics() {
     let place = Place::empty();
     insta::assert_snapshot!("help_exit_codes", place.run(&["help", "exit-codes"]));

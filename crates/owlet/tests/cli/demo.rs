@@ -67,3 +67,18 @@ fn verify_agrees_across_both_sources() {
         "{answer}"
     );
 }
+
+#[test]
+fn another_configuration_is_left_alone() {
+    let place = Place::with_shop();
+    let before = (place.read("owlet.toml"), place.files());
+    let answer = place.run(&["demo", "--once", "--dir", "."]);
+    assert!(
+        answer.starts_with(
+            "exit code: 2\n----- stdout -----\n----- stderr -----\n\
+             error: ./owlet.toml is there already, and is not the demo's\nhint: choose another folder with --dir"
+        ),
+        "{answer}"
+    );
+    assert_eq!((place.read("owlet.toml"), place.files()), before);
+}

@@ -1,6 +1,7 @@
 //! Ctrl-C, time limits.
 #![cfg(unix)]
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -150,6 +151,52 @@ fn an_error_leaves_nothing_at_the_server() {
     let (answer, left) = view.left_by("SELECT 1 / (id - 1), s FROM VIEW", &["--no-pushdown"]);
     assert!(answer.starts_with("exit code: 1\n"), "{answer}");
     assert_eq!(left, "");
+}
+
+/// The source accepts connections and says nothing.
+#[test]
+fn ctrl_c_gives_up_a_backslash_command_and_keeps_the_shell() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let place = Place::empty();
+    place.write(
+        "owlet.toml",
+        &format!(
+            "[catalog.pg]\nconnector = \"postgres\"\nconnect_timeout = \"5m\"\n\
+             url = \"postgres://u:p@127.0.0.1:{port}/d\"\n"
+        ),
+    );
+    for command in [
+        r"\d pg.public.t",
+        r"\dt",
+        r"\dn pg",
+        r"\explain SELECT * FROM pg.public.t",
+    ] {
+        let mut child = place
+            .command(&["shell", "-o", "csv"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let input = format!("{command}\nSELECT 'still here' AS a;\n");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(input.as_bytes()).expect("written");
+        drop(stdin);
+        // The source is being asked.
+        let _connection = silent.accept().expect("a connection");
+        let killed = Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(killed.success());
+        let output = child.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("still here"), "{command}: {output:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text, "interrupted\n", "{command}");
+        assert_eq!(output.status.code(), Some(1), "{command}");
+    }
 }
 
 #[test]

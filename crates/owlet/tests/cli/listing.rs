@@ -84,3 +84,127 @@ fn settings_that_cannot_work_disable_their_catalog_only() {
         }
     }
 }
+
+/// The source is asked for its names only when one is not there.
+#[test]
+fn names_that_are_not_there_are_answered_with_near_ones() {
+    let place = Place::with_shop();
+    for (arguments, code, expected) in [
+        (
+            &["query", "SELECT * FROM shop.main.ordrs"][..],
+            1,
+            "table shop.main.ordrs does not exist\nhint: did you mean shop.main.orders; `owlet tables` lists all",
+        ),
+        (
+            &["query", "SELECT * FROM big_order"],
+            1,
+            "table big_order does not exist\nhint: did you mean shop.main.big_orders;",
+        ),
+        (
+            &["describe", "shop.big_order"],
+            1,
+            "table shop.big_order does not exist\nhint: did you mean shop.main.big_orders;",
+        ),
+        (
+            &["query", "SELECT * FROM shop.mian.orders"],
+            1,
+            "table shop.mian.orders does not exist\nhint: did you mean shop.main.orders;",
+        ),
+        (
+            &["query", "SELECT * FROM shop.public.orders"],
+            1,
+            "hint: catalog shop has no schema public; known schemas: main",
+        ),
+        (
+            &["query", "SELECT * FROM shap.main.orders"],
+            1,
+            "hint: did you mean shop.main.orders;",
+        ),
+        (
+            &["query", "SELECT * FROM nothing_like_it"],
+            1,
+            "hint: write catalog.schema.table; catalogs: shop; `owlet tables` lists tables",
+        ),
+        (
+            &["query", "SELECT * FROM orders", "--schema", "nope"],
+            1,
+            "hint: catalog shop has no schema nope; known schemas: main",
+        ),
+        (
+            &["query", "SELECT 1", "--catalog", "shp"],
+            2,
+            "error: catalog shp does not exist\nhint: did you mean shop; known catalogs: shop",
+        ),
+        (
+            &["doctor", "shp"],
+            2,
+            "error: catalog shp does not exist\nhint: did you mean shop;",
+        ),
+    ] {
+        let answer = place.run(arguments);
+        assert!(
+            answer.starts_with(&format!("exit code: {code}\n")) && answer.contains(expected),
+            "{arguments:?}: {answer}"
+        );
+    }
+}
+
+#[test]
+fn information_schema_belongs_to_a_catalog() {
+    let place = Place::with_shop();
+    let config = place.read("owlet.toml");
+    place.write(
+        "owlet.toml",
+        &format!("{config}\n[catalog.other]\nconnector = \"sqlite\"\npath = \"shop.sqlite\"\n"),
+    );
+    let sql = "SELECT table_name FROM information_schema.tables";
+    let answer = place.run(&["query", sql]);
+    assert!(
+        answer.starts_with("exit code: 1\n")
+            && answer.contains(
+                "error: information_schema.tables needs a catalog\n\
+                 hint: write shop.information_schema.tables, or give --catalog; catalogs: shop, other"
+            ),
+        "{answer}"
+    );
+    let answer = place.run(&["query", sql, "--catalog", "shop"]);
+    assert!(answer.contains("\norders\n"), "{answer}");
+}
+
+/// What is wrong comes before the patience of requests that are repeated; who says nothing has the time of --timeout.
+#[test]
+fn doctor_tells_refusing_from_silent_sources() {
+    let place = Place::empty();
+    let listener = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = |listener: &std::net::TcpListener| listener.local_addr().expect("an address").port();
+    let silent = listener();
+    let refusing = port(&listener());
+    let catalog = |name: &str, port: u16| {
+        format!(
+            "[catalog.{name}]\nconnector = \"dynamodb\"\nendpoint = \"http://127.0.0.1:{port}\"\n\
+             region = \"eu-central-1\"\naccess_key_id = \"a\"\nsecret_access_key = \"b\"\n"
+        )
+    };
+    place.write(
+        "owlet.toml",
+        &(catalog("refusing", refusing) + &catalog("silent", port(&silent))),
+    );
+    let answer = place.run(&["doctor", "--timeout", "4s"]);
+    let line = |name: &str| {
+        let line = answer.lines().find(|line| line.contains(name));
+        line.expect("a line").to_owned()
+    };
+    assert!(
+        line("fail  refusing").contains("cannot reach the source"),
+        "{answer}"
+    );
+    assert_eq!(
+        line("fail  refusing").matches("hint").count(),
+        0,
+        "{answer}"
+    );
+    assert!(
+        line("fail  silent").contains("no answer within 4s  (fix: check the address"),
+        "{answer}"
+    );
+}

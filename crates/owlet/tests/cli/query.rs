@@ -239,6 +239,33 @@ fn the_work_report_has_exactly_these_keys() {
 }
 
 #[test]
+fn the_work_report_names_the_catalog_of_files() {
+    let place = Place::empty();
+    place.write(
+        "owlet.toml",
+        "[catalog.lake]\nconnector = \"object\"\nlocation = \".\"\n",
+    );
+    place.write("orders.csv", "n\n1\n");
+    for (table, named) in [
+        ("lake.default.orders", ["lake", "orders"]),
+        ("'*.csv'", ["file://", "*.csv"]),
+    ] {
+        let statement = format!("SELECT n FROM {table}");
+        let output = place
+            .command(&["query", &statement, "--work"])
+            .output()
+            .expect("the binary runs");
+        let report: serde_json::Value =
+            serde_json::from_slice(&output.stderr).expect("one JSON object");
+        let source = &report["sources"][0];
+        assert_eq!([&source["catalog"], &source["table"]], named);
+        let plan = place.run(&["explain", &statement]);
+        let shown = format!("catalog={}, table={}", named[0], named[1]);
+        assert!(plan.contains(&shown), "{plan}");
+    }
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_error() {
     let place = Place::empty();
     let lines = "n\n".to_owned() + &"1234567890\n".repeat(1000);
@@ -343,4 +370,36 @@ fn exports_of_dynamodb_are_tables() {
     );
     let inferred = place.run(&["schema", "infer", "archive.orders"]);
     assert!(inferred.contains("decimal(38,1)"), "{inferred}");
+}
+
+/// Mistakes that show only when the query is planned to its end, or runs.
+#[test]
+fn values_that_do_not_work_are_told_in_the_words_of_sql() {
+    let place = Place::with_shop();
+    for (sql, expected) in [
+        (
+            "SELECT 1 / (id - 1) FROM shop.orders",
+            "error: division by zero",
+        ),
+        (
+            "SELECT CAST(customer AS integer) FROM shop.orders",
+            "error: 'Mia' cannot be cast to integer",
+        ),
+        (
+            "SELECT CAST(id * 100 AS tinyint) FROM shop.orders",
+            "error: 200 does not fit into tinyint",
+        ),
+        (
+            "SELECT id FROM shop.orders WHERE row_number() OVER (ORDER BY id) = 1",
+            "error: a window function can stand in the select list and in ORDER BY only\n\
+             hint: compute it in a subquery, and filter that",
+        ),
+        (
+            "SELECT id.x FROM shop.orders",
+            "error: a value of type bigint has no fields",
+        ),
+    ] {
+        let answer = place.run(&["query", sql]);
+        assert!(answer.contains(expected), "{sql}: {answer}");
+    }
 }
