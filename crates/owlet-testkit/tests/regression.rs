@@ -215,6 +215,12 @@ async fn sqlite_values_that_do_not_fit_are_errors_behind_every_condition() {
         "bo",
         "bo = true",
         "price < 2",
+        // SQLite put these constants in the place of the column, also in the guard.
+        "n = 5",
+        "n IN (5)",
+        "n = 5 AND price < 2",
+        "d = DATE '2024-01-01'",
+        "price = DECIMAL '1.5'",
     ] {
         let sql = format!("SELECT count(*) FROM lite.main.y WHERE {condition}");
         for answer in both_answers(&engine, &sql).await {
@@ -327,4 +333,56 @@ async fn postgres_decimals_of_any_scale_and_doubles() {
     }
     drop(client);
     database.drop_database().await.unwrap();
+}
+
+/// SQLite tells no type for what a view computes, nor for the columns of `CREATE TABLE … AS`. They were read as text, and
+/// so were their numbers: the greatest of 5 and 10 was 5.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_sqlite_views_compute_are_compared_as_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer INT, price REAL); \
+             WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 15) \
+                 INSERT INTO orders SELECT n, CASE WHEN n > 5 THEN 2 ELSE 1 END, n * 0.5 FROM i; \
+             CREATE VIEW totals AS SELECT customer, count(*) AS n, avg(price) AS price, max('c' || customer) AS name \
+                 FROM orders GROUP BY customer; \
+             CREATE TABLE kept AS SELECT * FROM totals;",
+        )
+        .unwrap();
+    let engine = sources::engine(&Catalogs {
+        sqlite: Some(path),
+        ..Catalogs::default()
+    })
+    .unwrap();
+    for table in ["totals", "kept"] {
+        for (sql, expected) in [
+            ("SELECT max(n), min(n) FROM %", "10, 5"),
+            ("SELECT n, name FROM % WHERE n > 9", "10, c2"),
+            ("SELECT n FROM % WHERE n = 5", "5"),
+            ("SELECT n FROM % ORDER BY n DESC LIMIT 1", "10"),
+            ("SELECT sum(n) FROM %", "15"),
+            ("SELECT max(price) FROM %", "5.25"),
+            ("SELECT count(*) FROM % a JOIN % b ON a.n = b.n", "2"),
+        ] {
+            let sql = sql.replace('%', &format!("lite.main.{table}"));
+            for answer in both_answers(&engine, &sql).await {
+                let answer = answer.unwrap_or_else(|error| panic!("{sql}: {error}"));
+                let rows: Vec<String> = answer
+                    .rows
+                    .iter()
+                    .map(|row| {
+                        let cells: Vec<&str> = row
+                            .iter()
+                            .map(|cell| cell.as_deref().unwrap_or("NULL"))
+                            .collect();
+                        cells.join(", ")
+                    })
+                    .collect();
+                assert_eq!(rows, [expected], "{sql}");
+            }
+        }
+    }
 }
