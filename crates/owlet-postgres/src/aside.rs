@@ -118,6 +118,21 @@ impl CopyRows {
         Poll::Ready(self.piece.is_some())
     }
 
+    /// All that is there, if a message begins with it; else nothing.
+    pub(crate) fn messages(&self) -> &[u8] {
+        match &self.piece {
+            Some(piece) if self.messages.is_between() => &piece.bytes[piece.range.clone()],
+            _ => &[],
+        }
+    }
+
+    /// So many bytes of [`Self::messages`] were read: whole messages.
+    pub(crate) fn pass_over(&mut self, length: usize) {
+        if let Some(piece) = &mut self.piece {
+            piece.range.start += length;
+        }
+    }
+
     /// The next part of the rows that are there: what is left of one message, or as much of it as has come.
     pub(crate) fn next_part(&mut self) -> Result<Option<&[u8]>, Malformed> {
         if let Some(read) = self.piece.take_if(|piece| piece.range.is_empty()) {
@@ -151,6 +166,11 @@ struct Part {
 }
 
 impl Messages {
+    /// The next byte begins a message.
+    fn is_between(&self) -> bool {
+        self.body_left == 0 && matches!(self.header_filled, 0 | HEADER)
+    }
+
     /// Passes over the bytes up to the end of the message that they begin or continue. There must be some.
     #[inline]
     fn advance(&mut self, bytes: &[u8]) -> Result<Part, Malformed> {

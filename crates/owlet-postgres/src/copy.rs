@@ -62,6 +62,11 @@ impl CopyReader {
         self.phase == Phase::Finished
     }
 
+    /// The next byte begins a row, or is the trailer's.
+    pub(crate) fn is_between_rows(&self) -> bool {
+        self.phase == Phase::RowStart && self.carry.is_empty()
+    }
+
     /// Hands all complete fields of the stream so far to the sink.
     pub(crate) fn feed<S: FieldSink>(&mut self, chunk: &[u8], sink: &mut S) -> Result<(), S::Error>
     where

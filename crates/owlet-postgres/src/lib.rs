@@ -22,6 +22,7 @@ mod options;
 mod plan;
 mod pool;
 mod replicas;
+mod rows;
 mod scan;
 mod session;
 mod settings;

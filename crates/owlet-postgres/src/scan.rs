@@ -24,6 +24,7 @@ use crate::failure::{
 };
 use crate::plan::SharedTable;
 use crate::pool::{Lease, Pool};
+use crate::rows::RowBlock;
 use crate::session::Begin;
 use crate::settings::Settings;
 use crate::snapshot::{RunLease, Ticket, last_row, rewritten, rewritten_sql};
@@ -125,6 +126,7 @@ struct Reading {
 /// Rows on their way into a batch.
 struct Decoding {
     reader: CopyReader,
+    block: RowBlock,
     decoder: BatchDecoder,
     /// Bytes since the last batch.
     received: u64,
@@ -240,6 +242,7 @@ impl Scan {
             cancelled: Box::pin(self.context.cancellation.clone().cancelled_owned()),
             decoding: Decoding {
                 reader: CopyReader::new(),
+                block: RowBlock::new(decoder.width()),
                 decoder,
                 received: 0,
                 batch_rows: self.context.batch_rows.max(1),
@@ -512,6 +515,20 @@ impl From<Malformed> for Interruption {
 }
 
 impl Decoding {
+    /// Decodes whole rows that these messages begin with; returns the bytes of their messages.
+    fn feed_rows(&mut self, messages: &[u8]) -> Result<usize, Interruption> {
+        if !self.reader.is_between_rows() {
+            return Ok(0);
+        }
+        let room = self.batch_rows.saturating_sub(self.decoder.rows());
+        self.block.find(messages, room);
+        self.decoder
+            .push_rows(messages, &self.block)
+            .map_err(Interruption::Decode)?;
+        self.received += self.block.copied_bytes() as u64;
+        Ok(self.block.message_bytes())
+    }
+
     fn feed(&mut self, part: &[u8]) -> Result<(), Interruption> {
         self.received += part.len() as u64;
         self.reader
@@ -540,8 +557,16 @@ impl Reading {
                 self.rows = None;
                 break;
             }
-            while let Some(part) = rows.next_part()? {
-                self.decoding.feed(part)?;
+            loop {
+                let read = self.decoding.feed_rows(rows.messages())?;
+                rows.pass_over(read);
+                if read == 0 {
+                    // The beginning or the end of the stream, or a row of which only a part is there.
+                    let Some(part) = rows.next_part()? else {
+                        break;
+                    };
+                    self.decoding.feed(part)?;
+                }
                 if self.decoding.is_full() {
                     return Poll::Ready(Ok(Filled::Batch));
                 }

@@ -17,6 +17,7 @@ use tokio_postgres::types::{Kind, Type};
 
 use super::{Problem, fixed, numeric, temporal};
 use crate::options::UnrepresentablePolicy;
+use crate::rows::Fields;
 use crate::types::oid;
 
 /// A column under construction.
@@ -143,111 +144,112 @@ impl ColumnDecoder {
         })
     }
 
-    #[inline]
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+    /// Adds one field; `None` is NULL.
+    pub(super) fn push(&mut self, field: Option<&[u8]>) -> Result<(), Problem> {
+        self.extend(1, std::iter::once(field))
+    }
+
+    /// Adds fields.
+    pub(super) fn push_all(&mut self, fields: Fields<'_>) -> Result<(), Problem> {
+        self.extend(fields.len(), fields.iter())
+    }
+
+    /// One loop for each kind of values.
+    fn extend<'a>(
+        &mut self,
+        count: usize,
+        fields: impl Iterator<Item = Option<&'a [u8]>>,
+    ) -> Result<(), Problem> {
+        let policy = self.policy;
+        let nulls = &mut self.nulls;
         match &mut self.values {
-            Values::Boolean(values) => values.append(u8::from_be_bytes(fixed(bytes)?) != 0),
-            Values::Int16(values) => values.push(i16::from_be_bytes(fixed(bytes)?)),
-            Values::Int32(values) => values.push(i32::from_be_bytes(fixed(bytes)?)),
-            Values::Int64(values) => values.push(i64::from_be_bytes(fixed(bytes)?)),
-            Values::Oid(values) => values.push(u32::from_be_bytes(fixed(bytes)?).into()),
-            Values::Float32(values) => {
-                let value = f32::from_be_bytes(fixed(bytes)?);
-                values.push(if value.is_nan() { f32::NAN } else { value });
-            }
+            Values::Boolean(values) => append(nulls, fields, |field| {
+                let value = field.map(fixed).transpose()?;
+                values.append(value.is_some_and(|byte| u8::from_be_bytes(byte) != 0));
+                Ok(value.is_some())
+            }),
+            Values::Int16(values) => append_values(nulls, values, count, fields, |bytes| {
+                Ok(Some(i16::from_be_bytes(fixed(bytes)?)))
+            }),
+            Values::Int32(values) => append_values(nulls, values, count, fields, |bytes| {
+                Ok(Some(i32::from_be_bytes(fixed(bytes)?)))
+            }),
+            Values::Int64(values) => append_values(nulls, values, count, fields, |bytes| {
+                Ok(Some(i64::from_be_bytes(fixed(bytes)?)))
+            }),
+            Values::Oid(values) => append_values(nulls, values, count, fields, |bytes| {
+                Ok(Some(u32::from_be_bytes(fixed(bytes)?).into()))
+            }),
             // PostgreSQL knows one NaN, the largest value; Arrow's order puts one with the sign bit first.
-            Values::Float64(values) => {
+            Values::Float32(values) => append_values(nulls, values, count, fields, |bytes| {
+                let value = f32::from_be_bytes(fixed(bytes)?);
+                Ok(Some(if value.is_nan() { f32::NAN } else { value }))
+            }),
+            Values::Float64(values) => append_values(nulls, values, count, fields, |bytes| {
                 let value = f64::from_be_bytes(fixed(bytes)?);
-                values.push(if value.is_nan() { f64::NAN } else { value });
-            }
+                Ok(Some(if value.is_nan() { f64::NAN } else { value }))
+            }),
             Values::Decimal128 {
                 values,
                 precision,
                 scale,
-            } => {
-                values.push(numeric::to_decimal128(bytes, *precision, *scale)?);
-            }
+            } => append_values(nulls, values, count, fields, |bytes| {
+                numeric::to_decimal128(bytes, *precision, *scale).map(Some)
+            }),
             Values::Decimal256 {
                 values,
                 precision,
                 scale,
-            } => {
-                values.push(numeric::to_decimal256(bytes, *precision, *scale)?);
+            } => append_values(nulls, values, count, fields, |bytes| {
+                numeric::to_decimal256(bytes, *precision, *scale).map(Some)
+            }),
+            Values::Text(values) | Values::Binary(values) => {
+                append_bytes(nulls, values, fields, |bytes| Ok(bytes))
             }
-            Values::Text(values) | Values::Binary(values) => values.push(bytes)?,
-            Values::BlankPadded(values) => {
-                let end = bytes
-                    .iter()
-                    .rposition(|byte| *byte != b' ')
-                    .map_or(0, |last| last + 1);
-                values.push(&bytes[..end])?;
+            Values::BlankPadded(values) => append_bytes(nulls, values, fields, |bytes| {
+                let last = bytes.iter().rposition(|byte| *byte != b' ');
+                Ok(&bytes[..last.map_or(0, |last| last + 1)])
+            }),
+            Values::Jsonb(values) => {
+                append_bytes(nulls, values, fields, |bytes| match bytes.split_first() {
+                    Some((1, text)) => Ok(text),
+                    _ => Err(Problem::new("an unknown version of jsonb's binary form")),
+                })
             }
-            Values::Jsonb(values) => match bytes.split_first() {
-                Some((1, text)) => values.push(text)?,
-                _ => return Err(Problem::new("an unknown version of jsonb's binary form")),
-            },
-            Values::Uuid(values) => push_uuid(values, &fixed(bytes)?)?,
-            Values::Date(values) => match temporal::date(bytes, self.policy)? {
-                Some(days) => values.push(days),
-                None => return self.null(),
-            },
-            Values::Timestamp { values, .. } => match temporal::timestamp(bytes, self.policy)? {
-                Some(microseconds) => values.push(microseconds),
-                None => return self.null(),
-            },
-            Values::Time(values) => match temporal::time(bytes, self.policy)? {
-                Some(microseconds) => values.push(microseconds),
-                None => return self.null(),
-            },
-            Values::Interval(values) => match temporal::interval(bytes, self.policy)? {
-                Some(interval) => values.push(interval),
-                None => return self.null(),
-            },
+            Values::Uuid(values) => append(nulls, fields, |field| {
+                match field {
+                    Some(bytes) => values.push(&uuid_text(&fixed(bytes)?))?,
+                    None => values.push_null(),
+                }
+                Ok(field.is_some())
+            }),
+            Values::Date(values) => append_values(nulls, values, count, fields, |bytes| {
+                temporal::date(bytes, policy)
+            }),
+            Values::Timestamp { values, .. } => {
+                append_values(nulls, values, count, fields, |bytes| {
+                    temporal::timestamp(bytes, policy)
+                })
+            }
+            Values::Time(values) => append_values(nulls, values, count, fields, |bytes| {
+                temporal::time(bytes, policy)
+            }),
+            Values::Interval(values) => append_values(nulls, values, count, fields, |bytes| {
+                temporal::interval(bytes, policy)
+            }),
             Values::List {
                 element_oid,
                 offsets,
                 child,
                 ..
-            } => {
-                push_array(bytes, *element_oid, child)?;
+            } => append(nulls, fields, |field| {
+                if let Some(bytes) = field {
+                    push_array(bytes, *element_oid, child)?;
+                }
                 offsets.push(list_end(child)?);
-            }
+                Ok(field.is_some())
+            }),
         }
-        self.nulls.append_non_null();
-        Ok(())
-    }
-
-    #[inline]
-    pub(super) fn push_null(&mut self) {
-        self.nulls.append_null();
-        match &mut self.values {
-            Values::Boolean(values) => values.append(false),
-            Values::Int16(values) => values.push(0),
-            Values::Int32(values) | Values::Date(values) => values.push(0),
-            Values::Int64(values)
-            | Values::Oid(values)
-            | Values::Timestamp { values, .. }
-            | Values::Time(values) => values.push(0),
-            Values::Float32(values) => values.push(0.0),
-            Values::Float64(values) => values.push(0.0),
-            Values::Decimal128 { values, .. } => values.push(0),
-            Values::Decimal256 { values, .. } => values.push(i256::ZERO),
-            Values::Text(values)
-            | Values::BlankPadded(values)
-            | Values::Jsonb(values)
-            | Values::Uuid(values)
-            | Values::Binary(values) => values.push_null(),
-            Values::Interval(values) => values.push(IntervalMonthDayNano::ZERO),
-            Values::List { offsets, .. } => {
-                let end = offsets.last().copied().unwrap_or(0);
-                offsets.push(end);
-            }
-        }
-    }
-
-    fn null(&mut self) -> Result<(), Problem> {
-        self.push_null();
-        Ok(())
     }
 
     fn len(&self) -> usize {
@@ -465,14 +467,14 @@ fn push_array(bytes: &[u8], element_oid: u32, child: &mut ColumnDecoder) -> Resu
         };
         let element_length = i32::from_be_bytes(*prefix);
         if element_length < 0 {
-            child.push_null();
+            child.push(None)?;
             rest = after;
             continue;
         }
         let Some((value, after)) = after.split_at_checked(element_length as usize) else {
             return Err(cut_array());
         };
-        child.push(value)?;
+        child.push(Some(value))?;
         rest = after;
     }
     if rest.is_empty() {
@@ -492,7 +494,7 @@ fn list_end(child: &ColumnDecoder) -> Result<i32, Problem> {
         .map_err(|_| Problem::new("the lists of one batch exceed 2^31 elements"))
 }
 
-fn push_uuid(values: &mut Bytes, uuid: &[u8; 16]) -> Result<(), Problem> {
+fn uuid_text(uuid: &[u8; 16]) -> [u8; 36] {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'-'; 36];
     let mut at = 0;
@@ -504,7 +506,66 @@ fn push_uuid(values: &mut Bytes, uuid: &[u8; 16]) -> Result<(), Problem> {
         text[at + 1] = HEX[usize::from(byte & 15)];
         at += 2;
     }
-    values.push(&text)
+    text
+}
+
+/// Adds each field by `push`, which says whether it became a value. A NULL occupies a place, too.
+#[inline]
+fn append<'a>(
+    nulls: &mut NullBufferBuilder,
+    fields: impl Iterator<Item = Option<&'a [u8]>>,
+    mut push: impl FnMut(Option<&'a [u8]>) -> Result<bool, Problem>,
+) -> Result<(), Problem> {
+    let mut values_since_null = 0;
+    for field in fields {
+        if push(field)? {
+            values_since_null += 1;
+            continue;
+        }
+        nulls.append_n_non_nulls(values_since_null);
+        nulls.append_null();
+        values_since_null = 0;
+    }
+    nulls.append_n_non_nulls(values_since_null);
+    Ok(())
+}
+
+/// Adds fields of a type whose values are all equally long in Arrow. `read` may make a value NULL.
+#[inline]
+fn append_values<'a, T: Default>(
+    nulls: &mut NullBufferBuilder,
+    values: &mut Vec<T>,
+    count: usize,
+    fields: impl Iterator<Item = Option<&'a [u8]>>,
+    read: impl Fn(&'a [u8]) -> Result<Option<T>, Problem>,
+) -> Result<(), Problem> {
+    values.reserve(count);
+    append(nulls, fields, |field| {
+        let value = match field {
+            Some(bytes) => read(bytes)?,
+            None => None,
+        };
+        let is_value = value.is_some();
+        values.push(value.unwrap_or_default());
+        Ok(is_value)
+    })
+}
+
+/// Adds fields that are texts or bytes already, or have them inside.
+#[inline]
+fn append_bytes<'a>(
+    nulls: &mut NullBufferBuilder,
+    values: &mut Bytes,
+    fields: impl Iterator<Item = Option<&'a [u8]>>,
+    read: impl Fn(&'a [u8]) -> Result<&'a [u8], Problem>,
+) -> Result<(), Problem> {
+    append(nulls, fields, |field| {
+        match field {
+            Some(bytes) => values.push(read(bytes)?)?,
+            None => values.push_null(),
+        }
+        Ok(field.is_some())
+    })
 }
 
 fn next_buffer<T: arrow::datatypes::ArrowNativeType>(

@@ -14,6 +14,7 @@ use tokio_postgres::types::Type;
 
 use crate::copy::{FieldSink, Malformed};
 use crate::options::UnrepresentablePolicy;
+use crate::rows::RowBlock;
 
 use column::ColumnDecoder;
 
@@ -102,6 +103,11 @@ impl BatchDecoder {
         })
     }
 
+    /// Number of fields of every row.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
     /// Rows collected since the last batch.
     pub(crate) fn rows(&self) -> usize {
         self.rows
@@ -110,6 +116,23 @@ impl BatchDecoder {
     /// Bytes of values collected since the last batch.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Adds the rows of a block that were found in these messages.
+    pub(crate) fn push_rows(
+        &mut self,
+        messages: &[u8],
+        block: &RowBlock,
+    ) -> Result<(), DecodeError> {
+        for (position, column) in self.columns.iter_mut().enumerate() {
+            column
+                .push_all(block.column(messages, position))
+                .map_err(|problem| value_error(&self.origins[position], &problem))
+                .map_err(DecodeError::Connector)?;
+        }
+        self.rows += block.rows();
+        self.bytes += block.value_bytes();
+        Ok(())
     }
 
     /// The rows so far as a batch.
@@ -140,17 +163,9 @@ impl FieldSink for BatchDecoder {
 
     #[inline]
     fn field(&mut self, column: usize, value: Option<&[u8]>) -> Result<(), DecodeError> {
-        let pushed = match value {
-            Some(bytes) => {
-                self.bytes += bytes.len();
-                self.columns[column].push(bytes)
-            }
-            None => {
-                self.columns[column].push_null();
-                Ok(())
-            }
-        };
-        pushed
+        self.bytes += value.map_or(0, <[u8]>::len);
+        self.columns[column]
+            .push(value)
             .map_err(|problem| DecodeError::Connector(value_error(&self.origins[column], &problem)))
     }
 

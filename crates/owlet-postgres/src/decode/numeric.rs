@@ -7,6 +7,7 @@ use arrow::datatypes::i256;
 
 use super::Problem;
 
+const SIGN_POSITIVE: u16 = 0;
 const SIGN_NEGATIVE: u16 = 0x4000;
 const SIGN_NAN: u16 = 0xc000;
 const SIGN_POSITIVE_INFINITY: u16 = 0xd000;
@@ -33,7 +34,19 @@ struct Numeric<'a> {
 }
 
 /// The value × 10^scale, if it is an integer of at most `precision` digits.
+#[inline]
 pub(super) fn to_decimal128(bytes: &[u8], precision: u8, scale: i8) -> Result<i128, Problem> {
+    match small_decimal(bytes, i32::from(scale)) {
+        Some(small)
+            if u128::from(small.unsigned_abs()) < POWERS[usize::from(precision.min(38))] =>
+        {
+            Ok(i128::from(small))
+        }
+        _ => to_wide_decimal128(bytes, precision, scale),
+    }
+}
+
+fn to_wide_decimal128(bytes: &[u8], precision: u8, scale: i8) -> Result<i128, Problem> {
     let numeric = Numeric::parse(bytes)?;
     if numeric.sign & SIGN_NAN == SIGN_NAN {
         return Err(numeric.special());
@@ -94,27 +107,7 @@ impl<'a> Numeric<'a> {
     }
 
     /// |value| × 10^scale, or `None` when it is no integer or needs more than 38 digits.
-    #[inline]
     fn magnitude(&self, scale: i32) -> Option<u128> {
-        let count = self.digits.len() / 2;
-        if count == 0 {
-            return Some(0);
-        }
-        // Power of ten of the last digit after scaling.
-        let last_exponent = 4 * (self.weight - (count as i32 - 1)) + scale;
-        if count <= 4 {
-            // Up to 16 decimal digits: cheap arithmetic for nearly every number there is.
-            let small = self
-                .digits()
-                .fold(0_u64, |sum, digit| sum * 10_000 + u64::from(digit));
-            match last_exponent {
-                0..=20 => return Some(u128::from(small) * POWERS[last_exponent as usize]),
-                -1 => return exact_quotient::<10>(small),
-                -2 => return exact_quotient::<100>(small),
-                -3 => return exact_quotient::<1_000>(small),
-                _ => {}
-            }
-        }
         let mut sum = 0_u128;
         let mut exponent = 4 * self.weight + scale;
         let mut last_counted = exponent;
@@ -217,11 +210,50 @@ impl<'a> Numeric<'a> {
     }
 }
 
+/// The value × 10^scale of a number of up to 16 digits, which nearly all are, without wide arithmetic; `None` for others
+/// and for what is no integer.
 #[inline]
-fn exact_quotient<const DIVISOR: u64>(value: u64) -> Option<u128> {
-    value
-        .is_multiple_of(DIVISOR)
-        .then_some(u128::from(value / DIVISOR))
+fn small_decimal(bytes: &[u8], scale: i32) -> Option<i64> {
+    let (header, digits) = bytes.split_first_chunk::<8>()?;
+    let [c0, c1, w0, w1, s0, s1, ..] = *header;
+    let digit = |high: u8, low: u8| i64::from(u16::from_be_bytes([high, low]));
+    let (count, number) = match *digits {
+        [] => (0, 0),
+        [a, b] => (1, digit(a, b)),
+        [a, b, c, d] => (2, digit(a, b) * 10_000 + digit(c, d)),
+        [a, b, c, d, e, f] => (
+            3,
+            (digit(a, b) * 10_000 + digit(c, d)) * 10_000 + digit(e, f),
+        ),
+        [a, b, c, d, e, f, g, h] => (
+            4,
+            ((digit(a, b) * 10_000 + digit(c, d)) * 10_000 + digit(e, f)) * 10_000 + digit(g, h),
+        ),
+        _ => return None,
+    };
+    if u16::from_be_bytes([c0, c1]) != count {
+        return None;
+    }
+    let number = match u16::from_be_bytes([s0, s1]) {
+        SIGN_POSITIVE => number,
+        SIGN_NEGATIVE => -number,
+        _ => return None,
+    };
+    if number == 0 {
+        return Some(0);
+    }
+    // Power of ten of the last digit after scaling.
+    let weight = i32::from(i16::from_be_bytes([w0, w1]));
+    match 4 * (weight + 1 - i32::from(count)) + scale {
+        0 => Some(number),
+        1 => number.checked_mul(10),
+        2 => number.checked_mul(100),
+        3 => number.checked_mul(1_000),
+        -1 if number % 10 == 0 => Some(number / 10),
+        -2 if number % 100 == 0 => Some(number / 100),
+        -3 if number % 1_000 == 0 => Some(number / 1_000),
+        _ => None,
+    }
 }
 
 /// A digit partly or wholly below the target's last place: `exponent` is negative. Nothing of it may be lost.
