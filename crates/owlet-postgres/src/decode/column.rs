@@ -204,7 +204,7 @@ impl ColumnDecoder {
                 numeric::to_decimal256(bytes, *precision, *scale).map(Some)
             }),
             Values::Text(values) | Values::Binary(values) => {
-                append_bytes(nulls, values, fields, |bytes| Ok(bytes))
+                append_bytes(nulls, values, fields, Ok)
             }
             Values::BlankPadded(values) => append_bytes(nulls, values, fields, |bytes| {
                 let last = bytes.iter().rposition(|byte| *byte != b' ');
