@@ -49,6 +49,8 @@ exit 0
 pub struct Services {
     folder: PathBuf,
     guards: Vec<Guard>,
+    /// For the tests' temporary files: removed with everything that tests leave in it.
+    pub temporary_files: PathBuf,
     /// Environment variables for the tests.
     pub environment: Vec<(String, String)>,
 }
@@ -74,9 +76,12 @@ impl Services {
         let folder = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}", std::process::id()));
         // Shared like the temporary folder itself: the guards run as several users and remove their own part.
         create_folder(&folder, 0o1777)?;
+        let temporary_files = folder.join("tmp");
+        create_folder(&temporary_files, 0o1777)?;
         let mut services = Self {
             folder,
             guards: Vec::new(),
+            temporary_files,
             environment: Vec::new(),
         };
         let postgres = services.start_postgres(tools)?;

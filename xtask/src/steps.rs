@@ -60,6 +60,7 @@ pub fn test(arguments: &[String]) -> Result {
         tests
             .args(["test", "--workspace", "--no-fail-fast"])
             .args(filter)
+            .env("TMPDIR", &services.temporary_files)
             .envs(services.environment.iter().cloned());
         run(&mut tests)
     })?;

@@ -10,7 +10,6 @@ use arrow::array::Datum;
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
-use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, Result, ScalarValue, exec_datafusion_err, plan_err};
 use datafusion_expr::{
@@ -19,7 +18,7 @@ use datafusion_expr::{
 };
 
 use crate::functions::type_names::sql_name;
-use crate::rewriting::map_expressions;
+use crate::rewriting::{NodeRule, map_expressions};
 
 /// Replaces integer `+`, `-` and `*` by operators that fail on overflow.
 pub(crate) fn check(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -104,26 +103,10 @@ pub(crate) fn is_constant(expr: &Expr) -> bool {
 }
 
 /// Optimizer rule that stands before constant folding.
-#[derive(Debug)]
-pub(crate) struct CheckedConstants;
-
-impl OptimizerRule for CheckedConstants {
-    fn name(&self) -> &str {
-        "athena_checked_constants"
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::BottomUp)
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        _config: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        check_plan(plan, Scope::Constants)
-    }
-}
+pub(crate) const CHECKED_CONSTANTS: NodeRule = NodeRule {
+    name: "athena_checked_constants",
+    rewrite: |plan| check_plan(plan, Scope::Constants),
+};
 
 static ADD: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| checked("owlet_checked_add", Operation::Add));

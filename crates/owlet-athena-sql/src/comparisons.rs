@@ -5,37 +5,20 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion_common::tree_node::Transformed;
 use datafusion_common::{DFSchema, Result, ScalarValue};
 use datafusion_expr::expr::Cast;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
 use crate::functions::conversion::{OnError, cast_expression, cast_operand};
-use crate::rewriting::map_expressions;
+use crate::rewriting::{NodeRule, map_expressions};
 use crate::types::SESSION_ZONE;
 
 /// Rewrites comparisons.
-#[derive(Debug)]
-pub(crate) struct MomentComparisons;
-
-impl OptimizerRule for MomentComparisons {
-    fn name(&self) -> &str {
-        "moment_comparisons"
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::BottomUp)
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        _config: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        map_expressions(plan, |expr, schema| Ok(rewrite_expression(expr, schema)))
-    }
-}
+pub(crate) const MOMENT_COMPARISONS: NodeRule = NodeRule {
+    name: "moment_comparisons",
+    rewrite: |plan| map_expressions(plan, |expr, schema| Ok(rewrite_expression(expr, schema))),
+};
 
 fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = &expr else {

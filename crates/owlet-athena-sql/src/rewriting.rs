@@ -1,10 +1,38 @@
-//! Rewriting the expressions of one plan node. It must never know what is rewritten.
+//! Rewriting the expressions of plan nodes. It must never know what is rewritten.
 
+use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, Result};
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{Expr, LogicalPlan};
+
+/// An optimizer rule that looks at each node alone, from the leaves up.
+#[derive(Debug)]
+pub(crate) struct NodeRule {
+    /// Name in DataFusion's plans and messages.
+    pub name: &'static str,
+    /// Rewrites one node.
+    pub rewrite: fn(LogicalPlan) -> Result<Transformed<LogicalPlan>>,
+}
+
+impl OptimizerRule for NodeRule {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        (self.rewrite)(plan)
+    }
+}
 
 /// Rewrites every expression of the node from its leaves up, with the schema that its columns belong to. Output columns
 /// keep their names.

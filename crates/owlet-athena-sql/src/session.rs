@@ -6,11 +6,11 @@ use std::sync::Arc;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
 
-use crate::arithmetic::CheckedConstants;
-use crate::comparisons::MomentComparisons;
+use crate::arithmetic::CHECKED_CONSTANTS;
+use crate::comparisons::MOMENT_COMPARISONS;
 use crate::expressions::AthenaExpressions;
 use crate::types::AthenaTypePlanner;
-use crate::zeros::ConstantZeros;
+use crate::zeros::CONSTANT_ZEROS;
 use crate::{
     casts, common_types, correlation, functions, guards, marks, set_operations, subqueries, unnest,
 };
@@ -61,14 +61,14 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     rules.insert(0, common_types::rule());
     rules.insert(0, marks::rule());
     let rules = &mut builder.optimizer().get_or_insert_default().rules;
-    rules.insert(0, Arc::new(CheckedConstants));
-    rules.insert(0, Arc::new(ConstantZeros));
+    rules.insert(0, Arc::new(CHECKED_CONSTANTS));
+    rules.insert(0, Arc::new(CONSTANT_ZEROS));
     // Once constants are folded, and before casts that occur twice are computed apart.
     let after_folding = rules
         .iter()
         .position(|rule| rule.name() == "simplify_expressions")
         .map_or(rules.len(), |position| position + 1);
-    rules.insert(after_folding, Arc::new(MomentComparisons));
+    rules.insert(after_folding, Arc::new(MOMENT_COMPARISONS));
     let before_filters = rules
         .iter()
         .position(|rule| rule.name() == "push_down_filter")

@@ -4,7 +4,6 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::DataType;
-use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use datafusion_common::tree_node::Transformed;
 use datafusion_common::utils::{normalize_float_zero, normalize_float_zero_scalar};
 use datafusion_common::{DFSchema, Result, ScalarValue};
@@ -14,7 +13,7 @@ use crate::arithmetic::{Scope, is_constant};
 use crate::functions::scalar::Kind::Any;
 use crate::functions::scalar::Overload::Exact;
 use crate::functions::scalar::{function, returns};
-use crate::rewriting::map_expressions;
+use crate::rewriting::{NodeRule, map_expressions};
 
 static UNSIGNED: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Arc::new(function(
@@ -112,23 +111,7 @@ fn unsign(expr: &mut Expr) {
 }
 
 /// Optimizer rule that stands before constant folding.
-#[derive(Debug)]
-pub(crate) struct ConstantZeros;
-
-impl OptimizerRule for ConstantZeros {
-    fn name(&self) -> &str {
-        "athena_constant_zeros"
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::BottomUp)
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        _config: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        rewrite_plan(plan, Scope::Constants)
-    }
-}
+pub(crate) const CONSTANT_ZEROS: NodeRule = NodeRule {
+    name: "athena_constant_zeros",
+    rewrite: |plan| rewrite_plan(plan, Scope::Constants),
+};

@@ -11,7 +11,7 @@ use crate::error::store_error;
 use crate::format::{Compression, FileName, Format};
 use crate::location::Location;
 use crate::place::Place;
-use crate::s3::Depth;
+use crate::s3::{Depth, Wanted};
 
 /// One table of a catalog: a file or a folder directly below the location.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +72,13 @@ pub async fn list_entries(
     configured: impl Fn(&str) -> bool,
 ) -> Result<Vec<Entry>> {
     check_folder(catalog, place, &place.root).await?;
+    let tables = Wanted {
+        beginning: "",
+        depth: Depth::Folder,
+        unwanted: &|_| true,
+    };
     let found = place
-        .list(&place.root, "", Depth::Folder, &|_| true)
+        .list(&place.root, tables)
         .await
         .map_err(|error| store_error(catalog, &place.display(&place.root), &error))?;
     let mut entries = Vec::new();
@@ -216,8 +221,12 @@ pub async fn path_files(
             let unwanted =
                 |name: &str| !matches(name) || !asks_hidden && name.split('/').any(is_hidden);
             let (beginning, depth) = listing_of(pattern.as_str());
-            let mut objects =
-                list(catalog, place, &place.root, beginning, depth, &unwanted).await?;
+            let wanted = Wanted {
+                beginning,
+                depth,
+                unwanted: &unwanted,
+            };
+            let mut objects = list(catalog, place, &place.root, wanted).await?;
             objects.retain(|object| matches(&relative(&object.location, &place.root)));
             (
                 objects,
@@ -394,19 +403,22 @@ fn table_files(
 /// All files below a folder.
 async fn list_folder(catalog: &str, place: &Place, root: &Path) -> Result<Vec<ObjectMeta>> {
     let unwanted = |name: &str| name.split('/').any(is_hidden);
-    list(catalog, place, root, "", Depth::Below, &unwanted).await
+    let wanted = Wanted {
+        beginning: "",
+        depth: Depth::Below,
+        unwanted: &unwanted,
+    };
+    list(catalog, place, root, wanted).await
 }
 
 async fn list(
     catalog: &str,
     place: &Place,
     root: &Path,
-    beginning: &str,
-    depth: Depth,
-    unwanted: &(dyn Fn(&str) -> bool + Send + Sync),
+    wanted: Wanted<'_>,
 ) -> Result<Vec<ObjectMeta>> {
     let mut objects = place
-        .list(root, beginning, depth, unwanted)
+        .list(root, wanted)
         .await
         .map_err(|error| store_error(catalog, &place.display(root), &error))?
         .objects;

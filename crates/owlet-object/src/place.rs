@@ -17,7 +17,7 @@ use owlet_connector::{ConnectorError, Result};
 
 use crate::location::Location;
 use crate::options::ObjectOptions;
-use crate::s3::{Depth, Keys, S3Bucket, open_bucket};
+use crate::s3::{Depth, Keys, S3Bucket, Wanted, open_bucket};
 
 /// A location within an open store.
 #[derive(Clone)]
@@ -114,27 +114,22 @@ impl Place {
         }
     }
 
-    /// The objects of a folder (and, when only of that one, the folders in it). What is known not to be wanted may be
-    /// left out: names that do not start with `beginning`. A key that is no path is an error unless it, from `folder`
-    /// on, is `unwanted`.
+    /// The objects of a folder (and, when only of that one, the folders in it). Names that do not start as those that
+    /// are wanted may be among them or not.
     pub async fn list(
         &self,
         folder: &Path,
-        beginning: &str,
-        depth: Depth,
-        unwanted: &(dyn Fn(&str) -> bool + Send + Sync),
+        wanted: Wanted<'_>,
     ) -> object_store::Result<ListResult> {
         let Kind::S3 { keys, .. } = &self.kind else {
-            return self.list_plainly(folder, depth).await;
+            return self.list_plainly(folder, wanted.depth).await;
         };
-        if !beginning.is_empty() {
-            return keys.list(folder, beginning, depth, unwanted).await;
+        if !wanted.beginning.is_empty() {
+            return keys.list(folder, wanted).await;
         }
         // The registered store has connections open already.
-        match self.list_plainly(folder, depth).await {
-            Err(object_store::Error::InvalidPath { .. }) => {
-                keys.list(folder, beginning, depth, unwanted).await
-            }
+        match self.list_plainly(folder, wanted.depth).await {
+            Err(object_store::Error::InvalidPath { .. }) => keys.list(folder, wanted).await,
             listed => listed,
         }
     }

@@ -42,6 +42,17 @@ pub enum Depth {
     Below,
 }
 
+/// Which objects of a folder a listing is for.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// How their names, from the folder on, begin.
+    pub beginning: &'a str,
+    /// How deep they may lie.
+    pub depth: Depth,
+    /// Names, from the folder on, that are certainly not wanted. A key that is no path is an error unless it is one.
+    pub unwanted: &'a (dyn Fn(&str) -> bool + Send + Sync),
+}
+
 /// Keys asked for at a time.
 const PAGE_KEYS: usize = 1000;
 /// Keys that can be passed over in one listing: each takes a request of its own.
@@ -62,15 +73,17 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// The objects (and, for one folder, the folders in it) whose keys begin with those of `folder` and then
-    /// `beginning`. A key that is no path is an error unless it, from `folder` on, is `unwanted`.
+    /// The wanted objects of a folder (and, for one folder only, the folders in it).
     pub async fn list(
         &self,
         folder: &Path,
-        beginning: &str,
-        depth: Depth,
-        unwanted: &(dyn Fn(&str) -> bool + Send + Sync),
+        wanted: Wanted<'_>,
     ) -> object_store::Result<ListResult> {
+        let Wanted {
+            beginning,
+            depth,
+            unwanted,
+        } = wanted;
         let folder = match inside(&self.scope, folder) {
             root if root.as_ref().is_empty() => String::new(),
             folder => format!("{folder}/"),

@@ -111,13 +111,13 @@ const FAMILIES: &[(Family, &str, &str)] = &[
         Family::Numeric,
         "numeric(p,s)",
         "p up to 38: Decimal128, up to 76: Decimal256, beyond: Utf8 with the exact text. A negative scale becomes \
-         scale 0 with more digits; a scale above the precision raises the precision. NaN and infinity fail the query",
+         scale 0 with more digits; a scale above the precision raises the precision. NaN and infinity fail the query where they are read",
     ),
     (
         Family::Numeric,
         "numeric (without precision)",
         "the scale is the option numeric_scale (default 18); a value that does not fit exactly fails the query, \
-         nothing is ever rounded. NaN and infinity fail the query",
+         nothing is ever rounded. NaN and infinity fail the query where they are read",
     ),
     (
         Family::Text,

@@ -9,7 +9,7 @@ use sqlparser::ast::{
 
 use crate::errors::SqlError;
 use crate::passes::build;
-use crate::passes::walk::walk;
+use crate::passes::walk::{OwnExpressions, walk, walk_own_expressions};
 
 /// Rewrites the memberships.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
@@ -27,8 +27,7 @@ impl VisitorMut for Memberships {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                let mut values = ValuePredicates { depth: 0 };
-                if let Err(error) = walk(expr, &mut values) {
+                if let Err(error) = walk_own_expressions(expr, &mut ValuePredicates) {
                     return ControlFlow::Break(error);
                 }
             }
@@ -99,47 +98,30 @@ impl Memberships {
 }
 
 /// EXISTS in a select list: a filter can test it, a value has to count.
-struct ValuePredicates {
-    /// Subqueries the visit is inside of; those have their own select lists.
-    depth: usize,
-}
+struct ValuePredicates;
 
-impl VisitorMut for ValuePredicates {
-    type Break = SqlError;
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
-        if self.depth > 0 {
-            return ControlFlow::Continue(());
-        }
+impl OwnExpressions for ValuePredicates {
+    fn leave(&mut self, expr: &mut Expr) -> Result<(), SqlError> {
         let at = expr.span().start;
         match expr {
-            Expr::Exists { subquery, negated } => match exists_value(subquery, *negated) {
-                Some(value) => {
-                    *expr = value;
-                    ControlFlow::Continue(())
-                }
-                None => ControlFlow::Break(
-                    SqlError::unsupported(at, "EXISTS over this subquery is not offered in a select list")
-                        .with_hint("use it in WHERE, or leave out its GROUP BY, DISTINCT, LIMIT and set operations"),
-                ),
-            },
-            Expr::InSubquery { expr, .. } if matches!(expr.as_ref(), Expr::Tuple(_)) => {
-                ControlFlow::Break(
-                    SqlError::unsupported(at, "IN (SELECT …) of several columns is not offered in a select list")
-                        .with_hint("use it in WHERE, or LEFT JOIN the subquery and test a column for NULL"),
-                )
+            Expr::Exists { subquery, negated } => {
+                let Some(value) = exists_value(subquery, *negated) else {
+                    return Err(
+                        SqlError::unsupported(at, "EXISTS over this subquery is not offered in a select list")
+                            .with_hint("use it in WHERE, or leave out its GROUP BY, DISTINCT, LIMIT and set operations"),
+                    );
+                };
+                *expr = value;
+                Ok(())
             }
-            _ => ControlFlow::Continue(()),
+            Expr::InSubquery { expr, .. } if matches!(expr.as_ref(), Expr::Tuple(_)) => {
+                Err(SqlError::unsupported(
+                    at,
+                    "IN (SELECT …) of several columns is not offered in a select list",
+                )
+                .with_hint("use it in WHERE, or LEFT JOIN the subquery and test a column for NULL"))
+            }
+            _ => Ok(()),
         }
     }
 }

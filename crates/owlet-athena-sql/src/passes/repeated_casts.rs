@@ -12,7 +12,7 @@ use sqlparser::tokenizer::Span;
 use crate::errors::SqlError;
 use crate::marks::MARK;
 use crate::passes::build;
-use crate::passes::walk::walk;
+use crate::passes::walk::{OwnExpressions, or_break, walk, walk_own_expressions};
 
 /// Marks the casts.
 pub(crate) fn apply(statement: &mut Statement) -> Result<(), SqlError> {
@@ -43,10 +43,7 @@ impl VisitorMut for RepeatedCasts {
             }
             _ => Ok(()),
         };
-        match marked {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        or_break(marked)
     }
 }
 
@@ -64,9 +61,9 @@ fn mark_operand(operand: &mut SetExpr) -> Result<(), SqlError> {
 
 fn mark_select(select: &mut Select, sort_keys: &mut [&mut Expr]) -> Result<(), SqlError> {
     let mut calls = Calls::default();
-    walk(select, &mut calls)?;
+    walk_own_expressions(select, &mut calls)?;
     for key in sort_keys.iter_mut() {
-        walk(&mut **key, &mut calls)?;
+        walk_own_expressions(&mut **key, &mut calls)?;
     }
     let has_groups =
         !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
@@ -91,12 +88,11 @@ fn mark_select(select: &mut Select, sort_keys: &mut [&mut Expr]) -> Result<(), S
     }
     let mut marks = Marks {
         repeated: &repeated,
-        depth: 0,
         inside: 0,
     };
-    walk(select, &mut marks)?;
+    walk_own_expressions(select, &mut marks)?;
     for key in sort_keys.iter_mut() {
-        walk(&mut **key, &mut marks)?;
+        walk_own_expressions(&mut **key, &mut marks)?;
     }
     Ok(())
 }
@@ -123,7 +119,6 @@ fn without_casts(expr: &Expr) -> Result<String, SqlError> {
 /// The spellings of each call of a select, by its text without casts. Subqueries have calls of their own.
 #[derive(Default)]
 struct Calls {
-    depth: usize,
     spellings: HashMap<String, HashSet<String>>,
 }
 
@@ -135,103 +130,53 @@ impl Calls {
     }
 }
 
-impl VisitorMut for Calls {
-    type Break = SqlError;
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
-        if self.depth == 0
-            && matches!(expr, Expr::Function(_))
-            && let Err(error) = self.add(expr)
-        {
-            return ControlFlow::Break(error);
+impl OwnExpressions for Calls {
+    fn leave(&mut self, expr: &mut Expr) -> Result<(), SqlError> {
+        match expr {
+            Expr::Function(_) => self.add(expr),
+            _ => Ok(()),
         }
-        ControlFlow::Continue(())
     }
 }
 
 struct Marks<'a> {
     repeated: &'a HashSet<String>,
-    depth: usize,
     /// Expressions the visit is inside of, from one with marks on.
     inside: usize,
 }
 
-impl VisitorMut for Marks<'_> {
-    type Break = SqlError;
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
+impl OwnExpressions for Marks<'_> {
     /// What stands in an expression with marks is marked already.
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+    fn enter(&mut self, expr: &mut Expr) -> Result<(), SqlError> {
         if self.inside > 0 {
             self.inside += 1;
-            return ControlFlow::Continue(());
+            return Ok(());
         }
-        if self.depth > 0 {
-            return ControlFlow::Continue(());
-        }
-        match without_casts(expr) {
-            Ok(uncast) if !self.repeated.contains(&uncast) => return ControlFlow::Continue(()),
-            Ok(_) => {}
-            Err(error) => return ControlFlow::Break(error),
+        if !self.repeated.contains(&without_casts(expr)?) {
+            return Ok(());
         }
         self.inside = 1;
-        match walk(expr, &mut MarkCasts { depth: 0 }) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
+        walk_own_expressions(expr, &mut MarkCasts)
     }
 
-    fn post_visit_expr(&mut self, _expr: &mut Expr) -> ControlFlow<SqlError> {
+    fn leave(&mut self, _expr: &mut Expr) -> Result<(), SqlError> {
         self.inside = self.inside.saturating_sub(1);
-        ControlFlow::Continue(())
+        Ok(())
     }
 }
 
-struct MarkCasts {
-    depth: usize,
-}
+struct MarkCasts;
 
-impl VisitorMut for MarkCasts {
-    type Break = SqlError;
-
-    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
-        if self.depth == 0
-            && let Expr::Cast {
-                kind, data_type, ..
-            } = expr
-        {
-            let name = build::text(&format!("{kind:?} {data_type}"), Span::empty());
-            *expr = build::call(MARK, vec![expr.clone(), name]);
-        }
-        ControlFlow::Continue(())
+impl OwnExpressions for MarkCasts {
+    fn leave(&mut self, expr: &mut Expr) -> Result<(), SqlError> {
+        let Expr::Cast {
+            kind, data_type, ..
+        } = expr
+        else {
+            return Ok(());
+        };
+        let name = build::text(&format!("{kind:?} {data_type}"), Span::empty());
+        *expr = build::call(MARK, vec![expr.clone(), name]);
+        Ok(())
     }
 }

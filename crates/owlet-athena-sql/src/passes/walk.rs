@@ -55,3 +55,64 @@ forward! {
     pre_visit_value: ValueWithSpan,
     post_visit_value: ValueWithSpan,
 }
+
+/// What looks at expressions of one query, without those of its subqueries.
+pub(super) trait OwnExpressions {
+    /// Before what the expression holds is visited.
+    fn enter(&mut self, _expr: &mut Expr) -> Result<(), SqlError> {
+        Ok(())
+    }
+
+    /// After what the expression holds was visited.
+    fn leave(&mut self, expr: &mut Expr) -> Result<(), SqlError>;
+}
+
+/// Visits a part's expressions, but none in the queries that it holds.
+pub(super) fn walk_own_expressions(
+    part: &mut impl VisitMut,
+    visitor: &mut dyn OwnExpressions,
+) -> Result<(), SqlError> {
+    walk(part, &mut OwnWalk { visitor, depth: 0 })
+}
+
+struct OwnWalk<'a> {
+    visitor: &'a mut dyn OwnExpressions,
+    /// Queries the visit is inside of.
+    depth: usize,
+}
+
+impl VisitorMut for OwnWalk<'_> {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<SqlError> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        or_break(self.visitor.enter(expr))
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        or_break(self.visitor.leave(expr))
+    }
+}
+
+/// Goes on, or ends the walk with the error.
+pub(super) fn or_break(outcome: Result<(), SqlError>) -> ControlFlow<SqlError> {
+    match outcome {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
