@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion_common::tree_node::Transformed;
-use datafusion_common::{DFSchema, Result, ScalarValue};
+use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::expr::Cast;
-use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 
 use crate::functions::conversion::{OnError, cast_expression, cast_operand};
 use crate::rewriting::{NodeRule, map_expressions};
