@@ -15,6 +15,7 @@ use crate::guest::Gate;
 use crate::metadata::{TableMetadata, TableSummary};
 use crate::scan::{ScanContext, ScanPlan, ScanRequest};
 use crate::server_identity::ServerIdentity;
+use crate::work::SampleWork;
 
 /// Batches of one split. Dropping the stream stops the work at the source (a server-side cancel, not only a
 /// closed socket).
@@ -93,9 +94,9 @@ pub trait Connector: Debug + Send + Sync {
         None
     }
 
-    /// DynamoDB read capacity units that samples of tables have consumed so far to find their columns, by table as in
-    /// [`ScanPlan::table`]. The engine counts what a query's planning adds. Empty for sources that are not sampled.
-    fn sampled_rcu(&self) -> BTreeMap<String, f64> {
+    /// What samples of tables have read so far to find their columns, by table as in [`ScanPlan::table`]. The engine
+    /// counts what a query's planning adds. Empty for sources that are not sampled.
+    fn sampled(&self) -> BTreeMap<String, SampleWork> {
         BTreeMap::new()
     }
 

@@ -39,4 +39,6 @@ pub use scan::{
     Split,
 };
 pub use server_identity::ServerIdentity;
-pub use work::{Budget, QueryWork, ScanDescription, SourceWork, WorkRecorder, WorkReport};
+pub use work::{
+    Budget, QueryWork, SampleWork, ScanDescription, SourceWork, WorkRecorder, WorkReport,
+};

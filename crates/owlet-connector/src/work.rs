@@ -1,6 +1,7 @@
 //! What a query makes its sources do: counters while it runs, limits, and the report afterwards.
 //! Must never know a source.
 
+use std::ops::{AddAssign, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -20,6 +21,42 @@ pub struct Budget {
     pub max_bytes: Option<u64>,
     /// Rows received from all sources.
     pub max_rows: Option<u64>,
+}
+
+/// What samples of a table have read to find its columns.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SampleWork {
+    /// Requests sent.
+    pub requests: u64,
+    /// Items (rows) looked at.
+    pub items: u64,
+    /// Payload bytes received.
+    pub bytes: u64,
+    /// DynamoDB read capacity units consumed.
+    pub capacity_units: f64,
+}
+
+impl AddAssign for SampleWork {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.items += other.items;
+        self.bytes += other.bytes;
+        self.capacity_units += other.capacity_units;
+    }
+}
+
+impl Sub for SampleWork {
+    type Output = Self;
+
+    /// What has been added since `before`.
+    fn sub(self, before: Self) -> Self {
+        Self {
+            requests: self.requests - before.requests,
+            items: self.items - before.items,
+            bytes: self.bytes - before.bytes,
+            capacity_units: self.capacity_units - before.capacity_units,
+        }
+    }
 }
 
 /// Counters of a whole query. Cheap to share; connectors see only their [`WorkRecorder`].

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use owlet_connector::{
-    BatchStream, Connector, ConnectorError, Health, Result, ScanContext, ScanPlan, ScanRequest,
-    TableKind, TableMetadata, TableSummary,
+    BatchStream, Connector, ConnectorError, Health, Result, SampleWork, ScanContext, ScanPlan,
+    ScanRequest, TableKind, TableMetadata, TableSummary,
 };
 
 use crate::catalog::TableCatalog;
@@ -189,8 +189,8 @@ impl Connector for DynamoDbConnector {
         )
     }
 
-    fn sampled_rcu(&self) -> BTreeMap<String, f64> {
-        self.tables.sampled_rcu()
+    fn sampled(&self) -> BTreeMap<String, SampleWork> {
+        self.tables.sampled()
     }
 
     async fn health(&self) -> Health {

@@ -316,13 +316,18 @@ async fn samples_are_counted_by_table() {
     let table = TestTable::create("sampled", &[("id", "S")], &[]).await;
     table.put(&[json!({"id": {"S": "a"}})]).await;
     let connector = connector();
-    assert!(connector.sampled_rcu().is_empty());
+    assert!(connector.sampled().is_empty());
     for _ in 0..2 {
         let found = connector.table("default", &table.name).await;
         assert!(found.expect("described").is_some());
         // The columns are known the second time.
-        let sampled = connector.sampled_rcu();
+        let sampled = connector.sampled();
         assert_eq!(sampled.len(), 1);
-        assert_eq!(sampled[&format!("default.{}", table.name)], 0.5);
+        let work = sampled[&format!("default.{}", table.name)];
+        assert_eq!(
+            (work.requests, work.items, work.capacity_units),
+            (1, 1, 0.5)
+        );
+        assert!(work.bytes > 0);
     }
 }

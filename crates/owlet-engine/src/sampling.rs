@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use owlet_connector::{Connector, QueryWork, ScanDescription};
+use owlet_connector::{Connector, QueryWork, SampleWork, ScanDescription};
 
 /// Access path of such reads in the work report.
 const ACCESS: &str = "sample";
@@ -12,7 +12,7 @@ const REMOTE: &str = "items that decide the columns";
 
 /// What samples had cost before the query.
 pub(crate) struct Sampling {
-    before: Vec<(Arc<dyn Connector>, BTreeMap<String, f64>)>,
+    before: Vec<(Arc<dyn Connector>, BTreeMap<String, SampleWork>)>,
 }
 
 impl Sampling {
@@ -21,7 +21,7 @@ impl Sampling {
         Self {
             before: sources
                 .map(|connector| {
-                    let sampled = connector.sampled_rcu();
+                    let sampled = connector.sampled();
                     (connector, sampled)
                 })
                 .collect(),
@@ -32,9 +32,9 @@ impl Sampling {
     /// against its budget.
     pub fn record(&self, work: &Arc<QueryWork>) {
         for (connector, before) in &self.before {
-            for (table, units) in connector.sampled_rcu() {
-                let added = units - before.get(&table).copied().unwrap_or_default();
-                if added <= 0.0 {
+            for (table, sampled) in connector.sampled() {
+                let added = sampled - before.get(&table).copied().unwrap_or_default();
+                if added.requests == 0 {
                     continue;
                 }
                 let recorder = work.recorder(ScanDescription {
@@ -42,11 +42,14 @@ impl Sampling {
                     table,
                     access: ACCESS.to_owned(),
                     remote: REMOTE.to_owned(),
-                    rcu_estimated: Some(added),
+                    rcu_estimated: Some(added.capacity_units),
                     ..ScanDescription::default()
                 });
                 // A budget that is used up refuses the query when it starts: a plan may still be shown.
-                let _ = recorder.add_rcu(added);
+                let _ = recorder.add_rcu(added.capacity_units);
+                let _ = recorder.add_bytes(added.bytes);
+                recorder.add_rows_read(added.items);
+                (0..added.requests).for_each(|_| recorder.add_request());
             }
         }
     }

@@ -350,9 +350,10 @@ async fn samples_of_tables_are_work_of_the_query_that_needs_them() {
         .find(|source| source.access == "sample")
         .expect("has a line of its own");
     assert_eq!(
-        (sample.table.as_str(), sample.rcu_consumed),
-        ("cities", Some(3.0))
+        (sample.table.as_str(), sample.requests, sample.rows_read),
+        ("cities", 1, 2)
     );
+    assert_eq!((sample.bytes, sample.rcu_consumed), (30, Some(3.0)));
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use dynoxide::Database;
 use futures::{StreamExt, TryStreamExt};
 use owlet_connector::{
-    BatchStream, Connector, ConnectorError, Health, Result, ScanContext, ScanPlan, ScanRequest,
-    TableMetadata, TableSummary,
+    BatchStream, Connector, ConnectorError, Health, Result, SampleWork, ScanContext, ScanPlan,
+    ScanRequest, TableMetadata, TableSummary,
 };
 use owlet_dynamodb::{DynamoDbConnector, DynamoDbOptions};
 use tokio::sync::OnceCell;
@@ -189,9 +189,9 @@ impl Connector for EmbeddedConnector {
         futures::stream::once(opened).try_flatten().boxed()
     }
 
-    fn sampled_rcu(&self) -> BTreeMap<String, f64> {
+    fn sampled(&self) -> BTreeMap<String, SampleWork> {
         let started = self.started.get();
-        started.map_or_else(BTreeMap::new, |started| started.sampled_rcu())
+        started.map_or_else(BTreeMap::new, |started| started.sampled())
     }
 
     async fn health(&self) -> Health {

@@ -26,10 +26,10 @@ impl VisitorMut for Memberships {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         for item in &mut select.projection {
-            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                if let Err(error) = walk_own_expressions(expr, &mut ValuePredicates) {
-                    return ControlFlow::Break(error);
-                }
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                && let Err(error) = walk_own_expressions(expr, &mut ValuePredicates)
+            {
+                return ControlFlow::Break(error);
             }
         }
         ControlFlow::Continue(())

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use owlet_connector::ConnectorError;
+use owlet_connector::{ConnectorError, SampleWork};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -32,8 +32,8 @@ pub(crate) struct TableCatalog {
     /// Other spellings that were asked for, with the table's own: a look-up should not list tables each time.
     spellings: Mutex<HashMap<String, String>>,
     overrides: tokio::sync::OnceCell<Arc<SchemaOverrides>>,
-    /// Read capacity units that samples have cost so far, by table.
-    sampled: Mutex<BTreeMap<String, f64>>,
+    /// What samples have read so far, by table.
+    sampled: Mutex<BTreeMap<String, SampleWork>>,
 }
 
 /// One table's place; its lock makes concurrent look-ups share one inference.
@@ -247,7 +247,7 @@ impl TableCatalog {
         &self,
         description: &TableDescription,
     ) -> Result<InferredSchema, ConnectorError> {
-        let inferred = InferredSchema::infer(
+        let (inferred, work) = InferredSchema::infer(
             &self.transport,
             description,
             &self.options,
@@ -256,13 +256,13 @@ impl TableCatalog {
         .await?;
         *lock(&self.sampled)
             .entry(format!("{SCHEMA}.{}", description.name))
-            .or_default() += inferred.capacity_units;
+            .or_default() += work;
         self.store(description, &inferred).await;
         Ok(inferred)
     }
 
-    /// Read capacity units that samples have cost so far, by table.
-    pub(crate) fn sampled_rcu(&self) -> BTreeMap<String, f64> {
+    /// What samples have read so far, by table.
+    pub(crate) fn sampled(&self) -> BTreeMap<String, SampleWork> {
         lock(&self.sampled).clone()
     }
 

@@ -10,7 +10,7 @@ mod types;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use owlet_connector::ConnectorError;
+use owlet_connector::{ConnectorError, SampleWork};
 use serde::{Deserialize, Serialize};
 
 pub use self::overrides::SchemaOverrides;
@@ -74,13 +74,13 @@ impl InferredAttribute {
 }
 
 impl InferredSchema {
-    /// Samples the table and decides the columns.
+    /// Samples the table and decides the columns. Also tells what that took.
     pub(crate) async fn infer(
         transport: &Transport,
         table: &TableDescription,
         options: &DynamoDbOptions,
         watch: &Watch,
-    ) -> Result<Self, ConnectorError> {
+    ) -> Result<(Self, SampleWork), ConnectorError> {
         let sample = sample::sample(transport, table, options, watch).await?;
         tracing::info!(
             catalog = transport.catalog(),
@@ -89,6 +89,12 @@ impl InferredSchema {
             rcu = sample.capacity_units,
             "inferred columns from a sample"
         );
+        let work = SampleWork {
+            requests: sample.requests,
+            items: sample.items,
+            bytes: sample.bytes,
+            capacity_units: sample.capacity_units,
+        };
         let keys: BTreeMap<String, KeyStatistics> = sample
             .key_values
             .iter()
@@ -110,7 +116,7 @@ impl InferredSchema {
             })
             .collect();
         attributes.sort_by_cached_key(|attribute| observe::sort_key(&attribute.name));
-        Ok(Self {
+        let inferred = Self {
             items: sample.items,
             segments: sample.segments,
             capacity_units: sample.capacity_units,
@@ -121,7 +127,8 @@ impl InferredSchema {
             size_bias,
             keys,
             attributes,
-        })
+        };
+        Ok((inferred, work))
     }
 
     /// False when the table should be sampled again: too old, nothing seen, or the table has more than doubled.

@@ -12,7 +12,7 @@ use super::statistics::KeyValues;
 use crate::decode::Rejection;
 use crate::description::{KeySchema, TableDescription};
 use crate::options::DynamoDbOptions;
-use crate::transport::{Consumption, Operation, Request, Target, Transport, Watch};
+use crate::transport::{Answer, Consumption, Operation, Request, Target, Transport, Watch};
 
 /// Segments a big table is divided into: enough that the sample comes from everywhere in the key space.
 const SAMPLE_SEGMENTS: u32 = 16;
@@ -26,6 +26,9 @@ const CONCURRENT_REQUESTS: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) items: u64,
+    pub(crate) requests: u64,
+    /// Bytes of the answers.
+    pub(crate) bytes: u64,
     pub(crate) segments: u32,
     pub(crate) capacity_units: f64,
     /// Nothing was left to read.
@@ -149,7 +152,6 @@ pub(crate) async fn sample(
             .collect(),
         ..Sample::default()
     };
-    let mut requests = 0;
     let mut is_complete = true;
     let mut partitions: BTreeMap<u32, OpenPartition> = BTreeMap::new();
     let mut open: Vec<Position> = (0..segments)
@@ -161,7 +163,7 @@ pub(crate) async fn sample(
     // A round asks every segment that has more; segments of uneven tables may be empty, so several can be needed.
     while !open.is_empty()
         && sample.items < options.sample_items
-        && requests < MOST_REQUESTS
+        && sample.requests < MOST_REQUESTS
         && sample.capacity_units < options.sample_max_rcu
     {
         let round: Vec<Position> = std::mem::take(&mut open);
@@ -172,8 +174,9 @@ pub(crate) async fn sample(
             })
             .buffer_unordered(CONCURRENT_REQUESTS);
         while let Some((segment, page)) = answers.next().await {
-            let page = page?;
-            requests += 1;
+            let Answer { value: page, bytes } = page?;
+            sample.requests += 1;
+            sample.bytes += bytes;
             sample.capacity_units += page.capacity_units();
             sample.items += page.items.len() as u64;
             let partition = partitions.entry(segment).or_default();
@@ -216,7 +219,7 @@ async fn scan_page(
     segments: u32,
     limit: u64,
     watch: &Watch,
-) -> Result<SamplePage, ConnectorError> {
+) -> Result<Answer<SamplePage>, ConnectorError> {
     let mut body = json!({
         "TableName": table.name,
         "Limit": limit,
@@ -236,11 +239,10 @@ async fn scan_page(
         body: body.to_string(),
         expected_units: (limit as f64 * table.item_bytes() / 8192.0).clamp(0.5, 128.0),
     };
-    let answer = transport
+    transport
         .call(&request, watch, |body| {
             serde_json::from_slice::<SamplePage>(body)
                 .map_err(|error| Rejection::Damaged(error.to_string()))
         })
-        .await?;
-    Ok(answer.value)
+        .await
 }

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use owlet_connector::{
     BatchStream, ColumnMetadata, Connector, CostEstimate, Exactness, Expression, Health, Result,
-    RowCount, ScanContext, ScanPlan, ScanRequest, Split, TableKind, TableMetadata, TableSummary,
+    RowCount, SampleWork, ScanContext, ScanPlan, ScanRequest, Split, TableKind, TableMetadata,
+    TableSummary,
 };
 use owlet_engine::{Engine, EngineConfig, EngineError, QueryOptions, Source};
 
@@ -20,7 +21,7 @@ pub struct MemoryConnector {
     exactness: Exactness,
     rcu: Option<f64>,
     /// What samples of tables cost so far, and what one costs.
-    sampled: Mutex<BTreeMap<String, f64>>,
+    sampled: Mutex<BTreeMap<String, SampleWork>>,
     sample_rcu: f64,
     /// Everything `plan_scan` was asked.
     pub requests: Mutex<Vec<ScanRequest>>,
@@ -126,7 +127,13 @@ impl Connector for MemoryConnector {
         }
         if self.sample_rcu > 0.0 {
             let mut sampled = self.sampled.lock().expect("no test panicked");
-            sampled.insert(table.clone(), self.sample_rcu);
+            let work = SampleWork {
+                requests: 1,
+                items: 2,
+                bytes: 30,
+                capacity_units: self.sample_rcu,
+            };
+            sampled.insert(table.clone(), work);
         }
         let (columns, types) = Self::data(&table);
         Ok(Some(Arc::new(TableMetadata {
@@ -200,7 +207,7 @@ impl Connector for MemoryConnector {
         Box::pin(futures::stream::iter([counted]))
     }
 
-    fn sampled_rcu(&self) -> BTreeMap<String, f64> {
+    fn sampled(&self) -> BTreeMap<String, SampleWork> {
         self.sampled.lock().expect("no test panicked").clone()
     }
 
