@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::optimizer::AnalyzerRule;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::Transformed;
-use datafusion_common::{DFSchema, Result};
+use datafusion_common::{DFSchema, Result, plan_err};
 use datafusion_expr::expr::{Cast, TryCast};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
 
-use crate::functions::conversion::{OnError, cast_expression, differs};
+use crate::functions::conversion::{BYTES_AS_TEXT, OnError, cast_expression, differs};
 use crate::rewriting::map_expressions;
 
 /// Rewrites casts.
@@ -38,6 +39,9 @@ fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
         other => return Ok(Transformed::no(other)),
     };
     let source = operand.to_field(schema).map(|(_, field)| field);
+    if let Ok(source) = &source {
+        refuse_bytes_as_text(source.data_type(), target.data_type())?;
+    }
     if source.is_ok_and(|source| differs(&source, &target, on_error)) {
         return Ok(Transformed::yes(cast_expression(
             *operand, &target, on_error,
@@ -53,6 +57,21 @@ fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
             field: target,
         }),
     }))
+}
+
+/// Arrow would take them for UTF-8.
+fn refuse_bytes_as_text(source: &DataType, target: &DataType) -> Result<()> {
+    match source {
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_)
+            if target.is_string() =>
+        {
+            plan_err!("{BYTES_AS_TEXT}")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The rule, for the session's builder.

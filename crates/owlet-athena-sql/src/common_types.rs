@@ -7,6 +7,7 @@
 //! * A decimal beside a double becomes a double, as in Athena. DataFusion would make both a decimal of 15 digits after
 //!   the point, for which `1e-20` is 0 and `1e15` too large.
 //! * Times of day take the finest of their units; DataFusion finds none for `time(6)` beside `time(3)`.
+//! * A date beside an integer is refused.
 //! * A text beside a decimal, a date or a time is one with all its digits, or an error. DataFusion would read it in the
 //!   other one's type, in which `'1.14'` is `DECIMAL '1.1'`.
 
@@ -48,6 +49,8 @@ const ALIKE: [&str; 6] = ["coalesce", "greatest", "if", "least", "make_array", "
 enum Purpose {
     /// To be compared: a text beside a number is a number.
     Comparison,
+    /// To be subtracted.
+    Difference,
     /// To be values of one column: a number beside a text is a text.
     Column,
 }
@@ -103,7 +106,10 @@ fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
                 false => equalize(
                     operands.iter_mut().map(AsMut::as_mut).collect(),
                     schema,
-                    Purpose::Comparison,
+                    match op {
+                        Operator::Minus => Purpose::Difference,
+                        _ => Purpose::Comparison,
+                    },
                 )?,
             };
             let [left, right] = operands;
@@ -154,7 +160,13 @@ fn rewrite_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
                 name if ALIKE.contains(&name) => Purpose::Column,
                 _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
             };
-            let changed = equalize(call.args.iter_mut().collect(), schema, purpose)?;
+            // `array_position` also takes which occurrence is meant.
+            let compared = match purpose {
+                Purpose::Comparison => 2,
+                Purpose::Difference | Purpose::Column => usize::MAX,
+            };
+            let operands = call.args.iter_mut().take(compared).collect();
+            let changed = equalize(operands, schema, purpose)?;
             Ok(Transformed::new_transformed(
                 Expr::ScalarFunction(call),
                 changed,
@@ -180,6 +192,7 @@ fn equalize_members(value: &mut Expr, subquery: &mut Subquery, schema: &DFSchema
     let members = subquery.subquery.as_ref().clone();
     let member = members.schema().field(0).data_type().clone();
     let own = value.get_type(schema)?;
+    refuse_days(&[own.clone(), member.clone()])?;
     let Some(target) = common(&[own.clone(), member.clone()], Purpose::Comparison) else {
         return Ok(false);
     };
@@ -204,6 +217,7 @@ fn with_equal_keys(mut join: Join) -> Result<Join> {
             left.get_type(join.left.schema())?,
             right.get_type(join.right.schema())?,
         ];
+        refuse_days(&types)?;
         if let Some(target) = common(&types, Purpose::Comparison) {
             *left = as_type(std::mem::take(left), &types[0], &target);
             *right = as_type(std::mem::take(right), &types[1], &target);
@@ -225,9 +239,10 @@ fn rewrite_union(union: Union) -> Result<Transformed<LogicalPlan>> {
                 .iter()
                 .map(|input| input.schema().field(column).data_type().clone())
                 .collect();
-            common(&types, Purpose::Column)
+            refuse_days(&types)?;
+            Ok(common(&types, Purpose::Column))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     if targets.iter().all(Option::is_none) {
         return Ok(Transformed::no(LogicalPlan::Union(union)));
     }
@@ -274,6 +289,9 @@ fn equalize(operands: Vec<&mut Expr>, schema: &DFSchema, purpose: Purpose) -> Re
     if changed {
         types = operands.iter().map(|operand| type_of(operand)).collect();
     }
+    if purpose != Purpose::Difference {
+        refuse_days(&types)?;
+    }
     let Some(target) = common(&types, purpose) else {
         return Ok(changed);
     };
@@ -281,6 +299,19 @@ fn equalize(operands: Vec<&mut Expr>, schema: &DFSchema, purpose: Purpose) -> Re
         *operand = as_type(std::mem::take(operand), own, &target);
     }
     Ok(true)
+}
+
+/// DataFusion takes a number beside a date for days since 1970, Athena for a mistake.
+fn refuse_days(types: &[DataType]) -> Result<()> {
+    let values: Vec<&DataType> = types.iter().map(value_type).collect();
+    let number = values.iter().find(|value| value.is_integer());
+    match (values.iter().any(|value| is_date(value)), number) {
+        (true, Some(number)) => plan_err!(
+            "a date and a number ({}) have no common type: write the date as DATE '2024-12-31'",
+            sql_name(number)
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// A literal text that stands beside values of these types, with the type that its own digits need.
@@ -335,7 +366,7 @@ fn common(types: &[DataType], purpose: Purpose) -> Option<DataType> {
         .or_else(|| finest_time(&values, types))
         .or_else(|| match purpose {
             Purpose::Comparison => beside_texts(&values, types),
-            Purpose::Column => None,
+            Purpose::Difference | Purpose::Column => None,
         })
 }
 

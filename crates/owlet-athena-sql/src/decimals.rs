@@ -1,14 +1,18 @@
 //! Decimals: their division by Athena's rule (the quotient has as many digits after the point as the operand with more
-//! of them, rounded half up), and texts read as decimals without losing a digit. It must never know tables.
+//! of them, rounded half up), texts read as decimals without losing a digit, and whether results have too many digits.
+//! It must never know tables.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal256Array};
+use arrow::compute::{max, min};
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Decimal256Type, Field, i256,
+    DECIMAL32_MAX_PRECISION, DECIMAL64_MAX_PRECISION, DECIMAL128_MAX_PRECISION,
+    DECIMAL256_MAX_PRECISION, DataType, Decimal32Type, Decimal64Type, Decimal128Type,
+    Decimal256Type, DecimalType, Field, i256,
 };
 use datafusion_common::{Result, ScalarValue, exec_datafusion_err, plan_err};
-use datafusion_expr::ScalarUDF;
+use datafusion_expr::{Operator, ScalarUDF};
 
 use crate::functions::conversion::cast;
 use crate::functions::scalar::Kind::{Any, Text};
@@ -109,6 +113,51 @@ pub(crate) fn decimal_digits(data_type: &DataType) -> Option<(u8, i8)> {
     }
 }
 
+/// `+`, `-` or `*` of decimals may have more digits than the type that is planned for the result.
+pub(crate) fn may_overflow(op: Operator, left: &DataType, right: &DataType) -> bool {
+    use DataType as T;
+    let (digits, limit) = match (left, right) {
+        (T::Decimal32(p1, s1), T::Decimal32(p2, s2)) => {
+            ([(*p1, *s1), (*p2, *s2)], DECIMAL32_MAX_PRECISION)
+        }
+        (T::Decimal64(p1, s1), T::Decimal64(p2, s2)) => {
+            ([(*p1, *s1), (*p2, *s2)], DECIMAL64_MAX_PRECISION)
+        }
+        (T::Decimal128(p1, s1), T::Decimal128(p2, s2)) => {
+            ([(*p1, *s1), (*p2, *s2)], DECIMAL128_MAX_PRECISION)
+        }
+        (T::Decimal256(p1, s1), T::Decimal256(p2, s2)) => {
+            ([(*p1, *s1), (*p2, *s2)], DECIMAL256_MAX_PRECISION)
+        }
+        _ => return false,
+    };
+    let [left, right] = digits.map(|(precision, scale)| (i16::from(precision), i16::from(scale)));
+    let needed = match op {
+        Operator::Multiply => left.0 + right.0,
+        _ => (left.0 - left.1).max(right.0 - right.1) + left.1.max(right.1) + 1,
+    };
+    needed > i16::from(limit)
+}
+
+/// All values have at most as many digits as their type says.
+pub(crate) fn all_fit(decimals: &ArrayRef) -> bool {
+    match decimals.data_type() {
+        DataType::Decimal32(precision, _) => fit::<Decimal32Type>(decimals, *precision),
+        DataType::Decimal64(precision, _) => fit::<Decimal64Type>(decimals, *precision),
+        DataType::Decimal128(precision, _) => fit::<Decimal128Type>(decimals, *precision),
+        DataType::Decimal256(precision, _) => fit::<Decimal256Type>(decimals, *precision),
+        _ => true,
+    }
+}
+
+fn fit<D: DecimalType>(decimals: &ArrayRef, precision: u8) -> bool {
+    let values = decimals.as_primitive::<D>();
+    [min(values), max(values)]
+        .into_iter()
+        .flatten()
+        .all(|extreme| D::is_valid_decimal_precision(extreme, precision))
+}
+
 fn operands(types: &[DataType]) -> Result<[(u8, i8); 2]> {
     match (decimal_digits(&types[0]), decimal_digits(&types[1])) {
         (Some(dividend), Some(divisor)) => Ok([dividend, divisor]),
@@ -203,6 +252,32 @@ fn rounded_quotient(dividend: i256, divisor: i256) -> i256 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_results_beyond_the_limit_are_checked() {
+        let decimal = DataType::Decimal128;
+        for (op, left, right, expected) in [
+            (Operator::Multiply, (15, 2), (16, 2), false),
+            (Operator::Multiply, (19, 2), (19, 2), false),
+            (Operator::Multiply, (19, 2), (20, 2), true),
+            (Operator::Plus, (37, 2), (37, 2), false),
+            (Operator::Plus, (38, 2), (1, 0), true),
+            (Operator::Minus, (20, 0), (20, 18), true),
+            (Operator::Minus, (19, 0), (20, 18), false),
+        ] {
+            let (left, right) = (decimal(left.0, left.1), decimal(right.0, right.1));
+            assert_eq!(
+                may_overflow(op, &left, &right),
+                expected,
+                "{left} {op} {right}"
+            );
+        }
+        assert!(!may_overflow(
+            Operator::Plus,
+            &DataType::Float64,
+            &DataType::Float64
+        ));
+    }
 
     #[test]
     fn texts_keep_all_their_digits() {

@@ -160,6 +160,20 @@ fn value_error(message: &str) -> String {
     if let Some((value, kind)) = range {
         return format!("{value} does not fit into {kind}");
     }
+    // `integerArray overflow on abs(-2147483648)`
+    if let Some((kind, call)) = message.split_once("Array overflow on ") {
+        return format!("{kind} overflow: {call}");
+    }
+    if let Some(rest) = message.strip_prefix("Failed to convert ")
+        && let Some((value, kind)) = rest.split_once(" to temporal for ")
+    {
+        return format!(
+            "a {kind} is too far from today to be written as text ({value} since 1970 in its unit)"
+        );
+    }
+    if let Some(message) = decimal_range(&message) {
+        return message;
+    }
     let field = message
         .strip_prefix("Cannot access field at argument ")
         .and_then(|rest| rest.split_once(": type "))
@@ -168,6 +182,21 @@ fn value_error(message: &str) -> String {
         Some((kind, _)) => format!("a value of type {kind} has no fields"),
         None => message,
     }
+}
+
+/// `123.456 is too large to store in a Decimal128 of precision 5. Max is 99.999`
+fn decimal_range(message: &str) -> Option<String> {
+    let (value, rest) = message
+        .split_once(" is too large to store in a Decimal")
+        .or_else(|| message.split_once(" is too small to store in a Decimal"))?;
+    let (_, rest) = rest.split_once(" of precision ")?;
+    let (precision, limit) = rest.split_once(". M")?;
+    let scale = limit
+        .split_once('.')
+        .map_or(0, |(_, fraction)| fraction.trim_end().len());
+    Some(format!(
+        "{value} does not fit into decimal({precision},{scale})"
+    ))
 }
 
 /// What DataFusion does not do; its message may show the syntax tree.
@@ -261,24 +290,41 @@ fn column_hint(field: &Column, valid: &[Column]) -> String {
     if valid.is_empty() {
         return "there is no table to take columns from".to_owned();
     }
-    let mut shown: Vec<String> = valid
+    let named: Vec<&Column> = valid
         .iter()
-        .take(LISTED_COLUMNS)
-        .map(Column::flat_name)
+        .filter(|column| names::given_name(&column.name).is_some_and(|name| !name.is_empty()))
         .collect();
-    if valid.len() > LISTED_COLUMNS {
-        shown.push("…".to_owned());
+    let has_unnamed = valid
+        .iter()
+        .any(|column| names::given_name(&column.name).is_none());
+    if named.is_empty() && has_unnamed {
+        return "the subquery gives its columns no names: give them some with AS".to_owned();
     }
-    let columns = format!("columns: {}", shown.join(", "));
-    match closest(&field.name, valid) {
+    let mut shown: Vec<String> = Vec::new();
+    for column in &named {
+        let name = names::without_internal_parts(&column.flat_name());
+        if shown.contains(&name) {
+            continue;
+        }
+        if shown.len() == LISTED_COLUMNS {
+            shown.push("…".to_owned());
+            break;
+        }
+        shown.push(name);
+    }
+    let mut columns = format!("columns: {}", shown.join(", "));
+    if has_unnamed {
+        columns += "; others have no names: give them some with AS";
+    }
+    match closest(&field.name, &named) {
         Some(close) => format!("did you mean {}; {columns}", close.flat_name()),
         None => columns,
     }
 }
 
-fn closest<'a>(name: &str, candidates: &'a [Column]) -> Option<&'a Column> {
+fn closest<'a>(name: &str, candidates: &[&'a Column]) -> Option<&'a Column> {
     let distance = |candidate: &&Column| levenshtein(&candidate.name, name);
-    let close = candidates.iter().min_by_key(distance)?;
+    let close = candidates.iter().copied().min_by_key(distance)?;
     (distance(&close) <= name.chars().count().div_ceil(3)).then_some(close)
 }
 
@@ -328,6 +374,12 @@ fn describe_plan_error(message: &str) -> SqlErrorInfo {
         return with_hint(
             "two columns of a subquery have the same name".to_owned(),
             "give one of them another name with AS",
+        );
+    }
+    if let Some(qualifier) = message.strip_prefix("Invalid qualifier ") {
+        return with_hint(
+            format!("{qualifier}.*: FROM has no table or alias {qualifier}"),
+            "write the alias of a table before .*",
         );
     }
     if let Some((before, _)) = message.split_once(" must appear in the GROUP BY clause") {
@@ -428,6 +480,15 @@ fn call_error(message: &str) -> Option<(String, &'static str)> {
             let operation = wording::with_sql_types(operation);
             return Some((format!("no operator does {operation}"), CAST));
         }
+    }
+    if let Some((_, rest)) = message.split_once("Cannot get result type for decimal operation ")
+        && let Some((operation, _)) = rest.split_once(": ")
+    {
+        let operation = wording::with_sql_types(operation);
+        return Some((
+            format!("{operation} has more than 38 digits after the point"),
+            "CAST an operand to a decimal with fewer of them, or to double",
+        ));
     }
     if let Some((_, rest)) = message.split_once("Cannot create filter with non-boolean predicate '")
     {

@@ -4,7 +4,7 @@
 use datafusion_common::Result;
 use datafusion_expr::LogicalPlan;
 
-use crate::{arithmetic, guards, zeros};
+use crate::{arithmetic, guards, intervals, zeros};
 
 /// Prepares what is left for this process to compute. Call it on the optimized plan, after everything that wants to
 /// recognise plain operators (pushdown) has run, just before physical planning.
@@ -14,5 +14,6 @@ use crate::{arithmetic, guards, zeros};
 pub fn prepare_execution(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = guards::protect(plan)?;
     let plan = zeros::equalize(plan)?;
+    let plan = intervals::canonicalize(plan)?;
     arithmetic::check(plan)
 }

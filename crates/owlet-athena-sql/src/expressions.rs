@@ -6,12 +6,10 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Field, Fields, Float64Type, IntervalMonthDayNano,
-    IntervalMonthDayNanoType, IntervalUnit,
+    IntervalMonthDayNanoType,
 };
 use datafusion::functions::core::get_field;
-use datafusion_common::{
-    Column, DFSchema, Result, ScalarValue, TableReference, exec_datafusion_err, plan_err,
-};
+use datafusion_common::{Column, DFSchema, Result, ScalarValue, TableReference, plan_err};
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
 use datafusion_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF, lit};
 use sqlparser::ast::BinaryOperator;
@@ -21,7 +19,9 @@ use crate::functions;
 use crate::functions::datetime::moved;
 use crate::functions::scalar::Kind::{Date, Double, Interval};
 use crate::functions::scalar::Overload::Exact;
-use crate::functions::scalar::{Call, CallTypes, function};
+use crate::functions::scalar::{Call, function};
+use crate::intervals::{self, HOURS_OF_A_DATE, interval_field};
+use crate::outer_names;
 use crate::types::SESSION_ZONE;
 
 /// Plans what DataFusion's own planners plan differently.
@@ -168,7 +168,10 @@ impl ExprPlanner for AthenaExpressions {
         let mut data_type = field.data_type().clone();
         for name in nested_names {
             let DataType::Struct(fields) = &data_type else {
-                return Ok(PlannerResult::Original(Vec::new()));
+                return Ok(match nested_names {
+                    [name] => PlannerResult::Planned(outer_names::placeholder(field, name)),
+                    _ => PlannerResult::Original(Vec::new()),
+                });
             };
             expr = row_field(expr, fields, name)?;
             data_type =
@@ -178,23 +181,17 @@ impl ExprPlanner for AthenaExpressions {
     }
 }
 
-/// A date has no room for less than a day; Arrow would drop it without a word.
+/// A date has no room for less than a day. Intervals that are not known yet are checked when they are.
 fn refuse_hours_of_dates(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<()> {
-    const NANOSECONDS_OF_A_DAY: i64 = 86_400_000_000_000;
     let has_hours = |operand: &Expr| match operand {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
-            interval.nanoseconds % NANOSECONDS_OF_A_DAY != 0
-        }
-        Expr::Literal(ScalarValue::IntervalDayTime(Some(interval)), _) => {
-            interval.milliseconds != 0
+            intervals::has_hours(*interval)
         }
         _ => false,
     };
     let is_date = |operand: &Expr| matches!(operand.get_type(schema), Ok(DataType::Date32));
     if (is_date(left) && has_hours(right)) || (has_hours(left) && is_date(right)) {
-        return plan_err!(
-            "hours, minutes and seconds cannot be added to a date: write CAST(… AS timestamp)"
-        );
+        return plan_err!("{HOURS_OF_A_DATE}");
     }
     Ok(())
 }
@@ -227,19 +224,11 @@ fn row_field(row: Expr, fields: &Fields, name: &str) -> Result<Expr> {
     }
 }
 
-fn interval(_: &CallTypes<'_>) -> Result<Field> {
-    Ok(Field::new(
-        "",
-        DataType::Interval(IntervalUnit::MonthDayNano),
-        true,
-    ))
-}
-
 static DATE_DIFFERENCE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Arc::new(function(
         &["owlet_date_difference"],
         &[Exact(&[Date, Date])],
-        interval,
+        interval_field,
         |call| {
             let (left, right) = (
                 call.arrays[0].as_primitive::<Date32Type>(),
@@ -252,7 +241,7 @@ static DATE_DIFFERENCE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
                     0,
                 )))
             })?;
-            Ok(intervals(values))
+            Ok(interval_array(values))
         },
     ))
 });
@@ -261,7 +250,7 @@ static INTERVAL_MULTIPLE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Arc::new(function(
         &["owlet_interval_multiple"],
         &[Exact(&[Interval, Double])],
-        interval,
+        interval_field,
         |call| scaled(call, |number| number),
     ))
 });
@@ -270,35 +259,28 @@ static INTERVAL_QUOTIENT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Arc::new(function(
         &["owlet_interval_quotient"],
         &[Exact(&[Interval, Double])],
-        interval,
+        interval_field,
         |call| scaled(call, |number| 1.0 / number),
     ))
 });
 
-fn intervals(values: Vec<Option<IntervalMonthDayNano>>) -> ArrayRef {
+fn interval_array(values: Vec<Option<IntervalMonthDayNano>>) -> ArrayRef {
     Arc::new(arrow::array::IntervalMonthDayNanoArray::from(values))
 }
 
 /// Months stay whole months; days and smaller units form one length of time.
 fn scaled(call: &Call<'_>, factor: fn(f64) -> f64) -> Result<ArrayRef> {
-    const DAY: f64 = 86_400e9;
     let lengths = call.arrays[0].as_primitive::<IntervalMonthDayNanoType>();
     let numbers = call.arrays[1].as_primitive::<Float64Type>();
     let values = call.values(|row| {
         let (length, factor) = (lengths.value(row), factor(numbers.value(row)));
         let months = f64::from(length.months) * factor;
-        let nanoseconds = (f64::from(length.days) * DAY + length.nanoseconds as f64) * factor;
-        let days = (nanoseconds / DAY).trunc();
-        let fits = months.abs() <= f64::from(i32::MAX) && days.abs() <= f64::from(i32::MAX);
-        if !fits {
-            return Err(exec_datafusion_err!("interval out of range"));
+        let nanoseconds = intervals::nanoseconds_of(length) as f64 * factor;
+        // NaN is not in range.
+        if !(months.abs() <= f64::from(i32::MAX) && nanoseconds.is_finite()) {
+            return Err(intervals::out_of_range());
         }
-        let rest = (nanoseconds - days * DAY).round();
-        Ok(Some(IntervalMonthDayNano::new(
-            months.trunc() as i32,
-            days as i32,
-            rest as i64,
-        )))
+        intervals::of_parts(months.trunc() as i32, nanoseconds.round() as i128).map(Some)
     })?;
-    Ok(intervals(values))
+    Ok(interval_array(values))
 }

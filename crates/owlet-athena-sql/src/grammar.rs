@@ -1,9 +1,9 @@
 //! The parts of Athena's expression grammar that the parser does not know: type names inside `CAST`
-//! (`ARRAY(ROW(a BIGINT))`, `MAP(VARCHAR, DOUBLE)`) and typed literals (`DECIMAL '1.10'`, `JSON '{}'`).
-//! It must never know how a type is represented.
+//! (`ARRAY(ROW(a BIGINT))`, `MAP(VARCHAR, DOUBLE)`), typed literals (`DECIMAL '1.10'`, `JSON '{}'`) and the units of
+//! intervals. It must never know how a type is represented.
 
 use sqlparser::ast::{
-    ArrayElemTypeDef, CastKind, DataType, ExactNumberInfo, Expr, Ident, ObjectName,
+    ArrayElemTypeDef, CastKind, DataType, DateTimeField, ExactNumberInfo, Expr, Ident, ObjectName,
     StructBracketKind, StructField, TimezoneInfo, TrimWhereField, TypedString, Value,
     ValueWithSpan,
 };
@@ -16,6 +16,10 @@ use crate::passes::build;
 /// Name of the type that carries a unit and a time zone of its own, which SQL's type names cannot:
 /// `Custom(ZONED_TIMESTAMP, [precision, zone])`.
 pub(crate) const ZONED_TIMESTAMP: &str = "owlet_zoned_timestamp";
+
+/// What an interval can be measured in.
+pub(crate) const INTERVAL_UNITS: &str =
+    "write YEAR, MONTH, WEEK, DAY, HOUR, MINUTE or SECOND after the number, as in INTERVAL '1' DAY";
 
 /// Type names whose literals are `NAME 'text'`.
 const LITERAL_TYPES: &[&str] = &[
@@ -60,7 +64,81 @@ pub(crate) fn parse_prefix(parser: &mut Parser<'_>) -> Option<Result<Expr, Parse
             let span = parser.next_token().span;
             Some(typed_literal(&name, text, span))
         }
+        ("interval", Token::SingleQuotedString(_) | Token::Number(..)) => {
+            parser.next_token();
+            Some(parse_interval(parser))
+        }
+        // `interval - 1` takes one from a column.
+        ("interval", Token::Minus | Token::Plus) => {
+            parser.next_token();
+            let interval = parser.maybe_parse(parse_interval).transpose();
+            let column = Expr::Identifier(Ident::with_span(first.span, value));
+            Some(interval.unwrap_or(Ok(column)))
+        }
         _ => None,
+    }
+}
+
+/// What follows the word INTERVAL. The parser takes `INTERVAL '1' mins` for an interval without a unit, which is one of
+/// seconds to the planner, that is called `mins`.
+fn parse_interval(parser: &mut Parser<'_>) -> Result<Expr, ParserError> {
+    let start = parser.peek_token().span;
+    let parsed = parser.parse_interval()?;
+    let Expr::Interval(interval) = &parsed else {
+        return Ok(parsed);
+    };
+    let Some(unit) = &interval.leading_field else {
+        let text = build::literal_text(&interval.value).unwrap_or_default();
+        let last = text.split_whitespace().next_back().unwrap_or_default();
+        if last.contains(|symbol: char| symbol.is_alphabetic() || symbol == ':') {
+            return Ok(parsed);
+        }
+        let next = parser.peek_token();
+        return Err(match &next.token {
+            Token::Word(word) if word.keyword == Keyword::NoKeyword => error(
+                next.span,
+                format!("{} is no unit of an interval; {INTERVAL_UNITS}", word.value),
+            ),
+            _ => error(
+                start,
+                format!("this interval has no unit; {INTERVAL_UNITS}"),
+            ),
+        });
+    };
+    let is_length = matches!(
+        unit,
+        DateTimeField::Century
+            | DateTimeField::Decade
+            | DateTimeField::Year
+            | DateTimeField::Years
+            | DateTimeField::Month
+            | DateTimeField::Months
+            | DateTimeField::Week(None)
+            | DateTimeField::Weeks
+            | DateTimeField::Day
+            | DateTimeField::Days
+            | DateTimeField::Hour
+            | DateTimeField::Hours
+            | DateTimeField::Minute
+            | DateTimeField::Minutes
+            | DateTimeField::Second
+            | DateTimeField::Seconds
+            | DateTimeField::Millisecond
+            | DateTimeField::Milliseconds
+            | DateTimeField::Microsecond
+            | DateTimeField::Microseconds
+            | DateTimeField::Nanosecond
+            | DateTimeField::Nanoseconds
+    );
+    match is_length {
+        true => Ok(parsed),
+        false => Err(error(
+            start,
+            format!(
+                "{} is no unit of an interval; {INTERVAL_UNITS}",
+                unit.to_string().to_lowercase()
+            ),
+        )),
     }
 }
 

@@ -22,6 +22,52 @@ pub(crate) fn unnamed_unnest(position: usize) -> String {
     format!("_col{SEPARATOR}{SEPARATOR}unnest{position}")
 }
 
+/// Counts the internal names of columns that a select list repeats; the counters of select items stay below.
+const FIRST_REPEATED: usize = 1_000_000;
+
+/// An internal name for one of several output columns called `name` that wildcards brought. `position` is that of the
+/// column; no select item has such a name.
+pub(crate) fn repeated(name: &str, position: usize) -> String {
+    duplicate_name(name, FIRST_REPEATED + position)
+}
+
+/// An internal name for an output column without a name that a wildcard brought.
+pub(crate) fn repeated_unnamed(position: usize) -> String {
+    unnamed(FIRST_REPEATED + position)
+}
+
+/// Alias of a subquery whose columns are to be repeated.
+pub(crate) fn repetition() -> String {
+    format!("{SEPARATOR}repetition")
+}
+
+/// Begins the names of columns that end the columns of a wildcard.
+const MARK: &str = "\u{1f}mark";
+
+/// The name of a column that stands behind those of a wildcard. `number` is unique in its select list.
+pub(crate) fn mark(number: usize) -> String {
+    format!("{MARK}{number}")
+}
+
+/// Whether [`mark`] made this name.
+pub(crate) fn is_mark(name: &str) -> bool {
+    name.starts_with(MARK)
+}
+
+/// Whether this module made the name.
+pub(crate) fn is_internal(name: &str) -> bool {
+    name.contains(SEPARATOR)
+}
+
+/// The name that a statement gave a column, if it gave one.
+pub(crate) fn given_name(name: &str) -> Option<&str> {
+    match name.split_once(SEPARATOR) {
+        None => Some(name),
+        Some((_, rest)) if rest.starts_with(SEPARATOR) => None,
+        Some((shown, _)) => Some(shown),
+    }
+}
+
 /// Ends the internal names of columns that subqueries need.
 const SUBQUERY: &str = "subquery";
 
@@ -38,10 +84,9 @@ pub(crate) fn is_of_subquery(name: &str) -> bool {
 
 /// The name people see for a column at `position` (from 0) whose internal name is `name`.
 pub fn display_name(name: &str, position: usize) -> String {
-    match name.split_once(SEPARATOR) {
-        None => name.to_owned(),
-        Some((_, rest)) if rest.starts_with(SEPARATOR) => format!("_col{position}"),
-        Some((shown, _)) => shown.to_owned(),
+    match given_name(name) {
+        Some(given) => given.to_owned(),
+        None => format!("_col{position}"),
     }
 }
 

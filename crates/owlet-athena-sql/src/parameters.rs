@@ -19,7 +19,7 @@ use crate::errors::SqlError;
 use crate::functions::conversion::{self, OnError};
 use crate::functions::type_names::sql_name;
 use crate::grammar::fraction_digits;
-use crate::types;
+use crate::{types, wording};
 
 /// The parameters a statement uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub fn bind_parameters<'a>(
         let names = NamePreserver::new(&plan);
         let schema = merge_schema(&plan.inputs());
         let alone = match &plan {
-            LogicalPlan::Limit(_) => Place::Number,
+            LogicalPlan::Limit(_) => Place::Count,
             _ => Place::Open,
         };
         let mut put = |expr: Expr, place: Place| match &expr {
@@ -114,11 +114,6 @@ fn check_names(
     given: &BTreeMap<String, &str>,
     positional: usize,
 ) -> Result<(), SqlError> {
-    let shown = |id: &str| match id.strip_prefix('$') {
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.to_owned(),
-        Some(name) => format!(":{name}"),
-        None => id.to_owned(),
-    };
     if let Some(missing) = used.iter().find(|id| !given.contains_key(*id)) {
         let name = shown(missing);
         let message = match name.starts_with(':') {
@@ -141,6 +136,15 @@ fn check_names(
     Ok(())
 }
 
+/// A parameter as people write it: `1` for the first `?`, `:name`.
+fn shown(id: &str) -> String {
+    match id.strip_prefix('$') {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.to_owned(),
+        Some(name) => format!(":{name}"),
+        None => id.to_owned(),
+    }
+}
+
 /// What stands around a parameter says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
@@ -148,6 +152,8 @@ enum Place {
     Open,
     /// A number is wanted, of whatever type.
     Number,
+    /// A number of rows is wanted, as in LIMIT and OFFSET.
+    Count,
     /// A value of this type is wanted.
     Of(DataType),
 }
@@ -346,7 +352,7 @@ fn literal(
     values: &BTreeMap<String, &str>,
     place: Place,
 ) -> Result<Expr, SqlError> {
-    let name = placeholder.id.trim_start_matches('$').to_owned();
+    let name = shown(&placeholder.id);
     let Some(text) = values.get(&placeholder.id) else {
         return Err(SqlError::Parameter {
             name,
@@ -359,6 +365,7 @@ fn literal(
         .map(|field| field.data_type().clone())
         .filter(|data_type| !data_type.is_null());
     let place = match (inferred, place) {
+        (_, Place::Count) => Place::Count,
         // `1 LIKE ?`: the type of the other operand is none that LIKE takes.
         (Some(data_type), place) if place != Place::Of(DataType::Utf8) => Place::Of(data_type),
         (_, place) => place,
@@ -366,11 +373,24 @@ fn literal(
     let value = match place {
         Place::Of(data_type) => typed(text, &data_type),
         Place::Number => Ok(number(text).unwrap_or_else(|| guessed(text))),
+        Place::Count => row_count(text),
         Place::Open => Ok(guessed(text)),
     };
     match value {
         Ok(value) => Ok(Expr::Literal(value, None)),
         Err(message) => Err(SqlError::Parameter { name, message }),
+    }
+}
+
+/// The value as a number of rows.
+fn row_count(text: &str) -> Result<ScalarValue, String> {
+    let inner = typed_literal(text).map_or_else(|| text.to_owned(), |(_, inner)| inner);
+    match number(&inner) {
+        Some(ScalarValue::Int64(Some(rows))) if rows >= 0 => Ok(ScalarValue::from(rows)),
+        None if text.trim().eq_ignore_ascii_case("null") => Ok(ScalarValue::Int64(None)),
+        _ => Err(format!(
+            "'{text}' is not a number of rows, which LIMIT and OFFSET take"
+        )),
     }
 }
 
@@ -397,7 +417,10 @@ fn typed(text: &str, data_type: &DataType) -> Result<ScalarValue, String> {
         // `whole_number > 1.5` compares as DOUBLE.
         Err(_) => number(&inner)
             .filter(|_| data_type.is_numeric())
-            .ok_or_else(|| format!("'{text}' is not a {}", sql_name(data_type))),
+            .ok_or_else(|| {
+                let wanted = wording::with_article(&sql_name(data_type));
+                format!("'{text}' is not {wanted}")
+            }),
     }
 }
 

@@ -9,10 +9,12 @@ use datafusion::prelude::SessionConfig;
 use crate::arithmetic::CHECKED_CONSTANTS;
 use crate::comparisons::MOMENT_COMPARISONS;
 use crate::expressions::AthenaExpressions;
+use crate::intervals::CANONICAL_INTERVALS;
 use crate::types::AthenaTypePlanner;
 use crate::zeros::CONSTANT_ZEROS;
 use crate::{
-    casts, common_types, correlation, functions, guards, marks, set_operations, subqueries, unnest,
+    casts, common_types, correlation, functions, guards, marks, outer_names, repetition,
+    set_operations, subqueries, unnest,
 };
 
 /// Nested expressions deeper than this are refused by the parser.
@@ -56,13 +58,15 @@ pub fn extend_state(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     builder
         .relation_planners()
         .get_or_insert_default()
-        .insert(0, unnest::planner());
+        .splice(0..0, [unnest::planner(), repetition::planner()]);
     let rules = &mut builder.analyzer().get_or_insert_default().rules;
     rules.insert(0, common_types::rule());
     rules.insert(0, marks::rule());
+    rules.insert(0, outer_names::rule());
     let rules = &mut builder.optimizer().get_or_insert_default().rules;
     rules.insert(0, Arc::new(CHECKED_CONSTANTS));
     rules.insert(0, Arc::new(CONSTANT_ZEROS));
+    rules.insert(0, Arc::new(CANONICAL_INTERVALS));
     // Once constants are folded, and before casts that occur twice are computed apart.
     let after_folding = rules
         .iter()

@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace, Word};
+use sqlparser::tokenizer::{
+    Location, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace, Word,
+};
 
 use crate::dialect::AthenaDialect;
 use crate::errors::SqlError;
@@ -32,9 +34,10 @@ pub(crate) struct Source {
 
 /// Splits the text into tokens, folds identifiers and checks that there is exactly one statement.
 pub(crate) fn tokenize(sql: &str) -> Result<Source, SqlError> {
-    let tokens = Tokenizer::new(&AthenaDialect, sql)
-        .tokenize_with_location()
-        .map_err(|error| SqlError::syntax(error.location, error.message))?;
+    let mut tokens = Vec::new();
+    Tokenizer::new(&AthenaDialect, sql)
+        .tokenize_with_location_into_buf(&mut tokens)
+        .map_err(|error| no_token(error, &tokens))?;
     if let Some(backtick) = tokens.iter().find(|token| token.token == Token::Char('`')) {
         return Err(
             SqlError::syntax(backtick.span.start, "backticks do not quote names here")
@@ -51,6 +54,25 @@ pub(crate) fn tokenize(sql: &str) -> Result<Source, SqlError> {
         tokens: wrap_value_rows(tokens),
         spellings,
     })
+}
+
+/// The error of a text that goes on in no token. What has no end is told where it begins, which is behind the last token.
+fn no_token(error: TokenizerError, before: &[TokenWithSpan]) -> SqlError {
+    let TokenizerError { message, location } = error;
+    let (what, closing) = if message.contains("multi-line comment") {
+        ("comment", "*/")
+    } else if message.starts_with("Expected close delimiter") {
+        ("quoted name", "\"")
+    } else if message.starts_with("Unterminated") && !message.contains("dollar") {
+        ("text", "'")
+    } else {
+        return SqlError::syntax(location, message);
+    };
+    let begin = before
+        .last()
+        .map_or(Location { line: 1, column: 1 }, |token| token.span.end);
+    SqlError::syntax(begin, format!("this {what} has no end"))
+        .with_hint(format!("close it with {closing}"))
 }
 
 fn fold(token: TokenWithSpan, spellings: &mut Spellings) -> TokenWithSpan {

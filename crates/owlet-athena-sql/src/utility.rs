@@ -50,12 +50,22 @@ pub(crate) fn refuse(word: &str, location: Location) -> Result<(), SqlError> {
             ),
             "run the query alone and let the client write its result to a file (owlet query --to FILE)",
         ),
-        "set" | "reset" | "use" | "start" | "begin" | "commit" | "rollback" => (
+        "start" | "begin" | "commit" | "rollback" => (
+            format!(
+                "{} is not possible: there are no transactions, a statement stands alone",
+                word.to_uppercase()
+            ),
+            "leave it out and run the query alone",
+        ),
+        "set" | "reset" | "use" => (
             format!(
                 "{} is not possible: a statement stands alone, there is no session to change",
                 word.to_uppercase()
             ),
-            "write full names (catalog.schema.table)",
+            match word {
+                "use" => "write full names (catalog.schema.table)",
+                _ => "settings stand in the configuration",
+            },
         ),
         "using" => (
             "USING EXTERNAL FUNCTION is not offered".to_owned(),

@@ -88,6 +88,14 @@ pub(crate) fn with_sql_types(message: &str) -> String {
     named.into_owned()
 }
 
+/// `an integer`, `a bigint`.
+pub(crate) fn with_article(noun: &str) -> String {
+    match noun.starts_with(['a', 'e', 'i', 'o']) {
+        true => format!("an {noun}"),
+        false => format!("a {noun}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

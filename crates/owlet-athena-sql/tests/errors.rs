@@ -207,3 +207,95 @@ fn a_missing_expression_is_where_the_next_word_is() {
         assert!(error.starts_with(place), "{sql}: {error}");
     }
 }
+
+#[test]
+fn what_has_no_end_is_told_where_it_begins() {
+    for (sql, expected) in [
+        (
+            "SELECT 1 /* x",
+            "line 1:10: this comment has no end (hint: close it with */)",
+        ),
+        (
+            "SELECT 1\n  /* x; -- y\n'",
+            "line 2:3: this comment has no end (hint: close it with */)",
+        ),
+        ("/*", "line 1:1: this comment has no end"),
+        (
+            "SELECT 'it''s",
+            "line 1:8: this text has no end (hint: close it with ')",
+        ),
+        ("SELECT X'AB", "line 1:8: this text has no end"),
+        ("SELECT U&'x", "line 1:8: this text has no end"),
+        (
+            "SELECT 1 AS \"x",
+            "line 1:13: this quoted name has no end (hint: close it with \")",
+        ),
+    ] {
+        let error = parse(sql).expect_err(sql).to_string();
+        assert!(error.starts_with(expected), "{sql}: {error}");
+    }
+    assert!(parse("SELECT 1 /* x */ -- y").is_ok());
+}
+
+#[test]
+fn what_cannot_stand_where_it_does_is_told_where_and_why() {
+    for (sql, expected) in [
+        (
+            "SELECT TIMESTAMP :d",
+            "line 1:18: TIMESTAMP stands before a text in quotes, not before a parameter \
+             (hint: write CAST(:d AS TIMESTAMP))",
+        ),
+        (
+            "SELECT 1 WHERE DATE ? < now()",
+            "line 1:21: DATE stands before a text in quotes",
+        ),
+        (
+            "SELECT 1 FROM a.b.c.d",
+            "line 1:15: a.b.c.d has 4 parts; a table's name has at most 3 (hint: write catalog.schema.table",
+        ),
+        (
+            "SELECT x.* FROM (SELECT a.b.c.d.* FROM d) x",
+            "line 1:25: a.b.c.d has 4 parts",
+        ),
+        (
+            "BEGIN",
+            "line 1:1: BEGIN is not possible: there are no transactions, a statement stands alone \
+             (hint: leave it out and run the query alone)",
+        ),
+        (
+            "USE pg",
+            "line 1:1: USE is not possible: a statement stands alone, there is no session to change \
+             (hint: write full names (catalog.schema.table))",
+        ),
+        (
+            "SET SESSION x = 1",
+            "line 1:1: SET is not possible: a statement stands alone, there is no session to change \
+             (hint: settings stand in the configuration)",
+        ),
+    ] {
+        let error = parse(sql).expect_err(sql).to_string();
+        assert!(error.starts_with(expected), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn columns_without_names_are_not_offered() {
+    for (sql, hint) in [
+        (
+            "SELECT _col0 FROM (SELECT count(*) FROM (VALUES 1) t(x))",
+            "the subquery gives its columns no names: give them some with AS",
+        ),
+        (
+            "SELECT _col0 FROM (SELECT count(*), max(x) AS most FROM (VALUES 1) t(x)) u",
+            "columns: u.most; others have no names: give them some with AS",
+        ),
+        (
+            "SELECT *, * FROM (VALUES (1, 2)) t(a, b) ORDER BY _col0",
+            "columns: t.a, t.b",
+        ),
+    ] {
+        let (_, message, found) = error_of(sql).await;
+        assert_eq!(message, "column _col0 does not exist", "{sql}");
+        assert_eq!(found, hint, "{sql}");
+    }
+}

@@ -128,6 +128,10 @@ async fn named_and_untyped_values() {
     )
     .await;
     assert_eq!(sum.expect("bound"), "3");
+    for (rows, expected) in [("'1'", "1"), ("NULL", "1; 2"), ("0", "")] {
+        let some = run("SELECT x FROM (VALUES 1, 2) t(x) LIMIT ?", &[rows], &[]).await;
+        assert_eq!(some.expect(rows), expected, "{rows}");
+    }
 }
 
 #[tokio::test]
@@ -157,6 +161,30 @@ async fn missing_unknown_and_wrong_values_are_named() {
             vec!["abc"],
             vec![],
             "parameter 1: 'abc' is not a bigint",
+        ),
+        (
+            "SELECT 1 FROM (VALUES CAST(1 AS integer)) t(x) WHERE x = :n",
+            vec![],
+            vec![("n", "abc")],
+            "parameter :n: 'abc' is not an integer",
+        ),
+        (
+            "SELECT x FROM (VALUES 1) t(x) LIMIT :n",
+            vec![],
+            vec![("n", "abc")],
+            "parameter :n: 'abc' is not a number of rows, which LIMIT and OFFSET take",
+        ),
+        (
+            "SELECT x FROM (VALUES 1) t(x) OFFSET ?",
+            vec!["-1"],
+            vec![],
+            "parameter 1: '-1' is not a number of rows",
+        ),
+        (
+            "SELECT x FROM (VALUES 1) t(x) LIMIT ?",
+            vec!["1.5"],
+            vec![],
+            "parameter 1: '1.5' is not a number of rows",
         ),
     ] {
         let error = run(sql, &positional, &named).await.expect_err(sql);

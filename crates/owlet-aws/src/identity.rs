@@ -219,7 +219,7 @@ impl Identity {
         provider.provide_credentials().await.map_err(|error| {
             let message = format!(
                 "AWS credentials could not be loaded: {}",
-                with_causes(&error)
+                on_one_line(&with_causes(&error))
             );
             self.failure(message)
         })
@@ -303,6 +303,21 @@ impl Identity {
     }
 }
 
+/// AWS's chain tells of each of its members on a line of its own, and repeats for each that it was not enabled.
+fn on_one_line(message: &str) -> String {
+    let lines: Vec<&str> = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let text = match lines.split_first() {
+        Some((first, rest)) if !rest.is_empty() => format!("{first} {}", rest.join("; ")),
+        _ => lines.concat(),
+    };
+    text.replace("the credential provider was not enabled: ", "")
+        .replace("the credential provider was not enabled", "not enabled")
+}
+
 fn is_fresh(credentials: &Credentials) -> bool {
     credentials
         .expiry()
@@ -312,6 +327,18 @@ fn is_fresh(credentials: &Credentials) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_chain_is_told_on_one_line() {
+        let chain = "the credential provider was not enabled: no credentials found in chain. Attempted:\n  \
+                     Environment: the credential provider was not enabled: environment variable not set\n  \
+                     Profile: the credential provider was not enabled\n";
+        assert_eq!(
+            on_one_line(chain),
+            "no credentials found in chain. Attempted: Environment: environment variable not set; Profile: not enabled"
+        );
+        assert_eq!(on_one_line("a plain one"), "a plain one");
+    }
 
     #[test]
     fn impossible_options_are_refused() {

@@ -23,6 +23,7 @@ mod shape;
 mod table;
 mod transport;
 mod value;
+mod workers;
 
 pub use connector::DynamoDbConnector;
 pub use export::DynamoDbExportConnector;

@@ -95,7 +95,7 @@ impl Shape {
         }
     }
 
-    /// The type in the words of the override file and of `DESCRIBE`, e.g. `array(decimal(38,2))`.
+    /// The type in the words of the override file, e.g. `array(decimal(38,2))`.
     pub(crate) fn sql_type(&self) -> String {
         self.to_string()
     }

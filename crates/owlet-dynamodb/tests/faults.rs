@@ -135,6 +135,13 @@ async fn lasting_trouble_is_an_error_and_never_a_short_answer() {
         let message = error.to_string();
         assert!(message.contains(&table.name), "{fault:?}: {message}");
         let fits = match &fault {
+            Fault::Error(400, code) => {
+                assert!(
+                    message.contains(code) && message.contains("throttle_patience"),
+                    "{message}"
+                );
+                matches!(error, ConnectorError::Timeout { .. })
+            }
             Fault::Error(..) => matches!(error, ConnectorError::Source { .. }),
             _ => matches!(error, ConnectorError::ConnectionLost { .. }),
         };

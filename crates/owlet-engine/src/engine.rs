@@ -6,10 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use datafusion::common::TableReference;
-use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::sql::parser::Statement;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -30,11 +27,11 @@ use crate::query::{OrderKeys, PlannedQuery, Pushdown, QueryOptions, Work};
 use crate::row_order::RowOrder;
 use crate::rows::TextRows;
 use crate::sampling::Sampling;
-use crate::scan::QueryRun;
-use crate::scan::node::{RemoteScan, RemoteScanPlanner};
+use crate::scan::node::RemoteScan;
+use crate::session::Session;
 use crate::{
-    duplicate_names, float_keys, information_schema, row_order, session, suggestions, top_groups,
-    unique_names, yielding,
+    duplicate_names, float_keys, information_schema, physical, row_order, suggestions, top_groups,
+    unique_names,
 };
 
 /// The catalog that names without one belong to when several are configured and one has this name.
@@ -113,7 +110,7 @@ pub struct Engine {
 struct Inner {
     config: EngineConfig,
     sources: Arc<IndexMap<String, Source>>,
-    session: OnceLock<Arc<SessionState>>,
+    session: OnceLock<Session>,
 }
 
 impl EngineBuilder {
@@ -196,10 +193,18 @@ impl Engine {
             let Some(source) = self.source(&candidate.catalog) else {
                 continue;
             };
-            let found = source
-                .connector()
-                .table(&candidate.schema, &candidate.table)
-                .await?;
+            let found = if candidate
+                .schema
+                .eq_ignore_ascii_case(information_schema::SCHEMA)
+            {
+                information_schema::describe(&candidate.catalog, &source, &candidate.table)
+                    .map(Arc::new)
+            } else {
+                source
+                    .connector()
+                    .table(&candidate.schema, &candidate.table)
+                    .await?
+            };
             if let Some(metadata) = found {
                 return Ok((candidate.clone(), metadata));
             }
@@ -291,7 +296,7 @@ impl Engine {
         statement: Statement,
         parsed: &ParsedStatement,
         options: &QueryOptions,
-        mut work: Work,
+        work: Work,
     ) -> Result<PlannedQuery> {
         let failed = |error| EngineError::from_datafusion(&error, sql);
         let sampling = Sampling::before(self.inner.sources.values().map(Source::connector));
@@ -301,12 +306,12 @@ impl Engine {
             Arc::clone(&self.inner.sources),
             default_catalog.clone(),
             parsed.table_spellings.clone(),
-            Arc::clone(&template),
+            Arc::clone(&template.state),
             Arc::from(sql.to_lowercase()),
         );
         let catalog = default_catalog.unwrap_or_else(|| NO_CATALOG.to_owned());
         let schema = self.default_schema(&catalog, options);
-        let mut state = template.as_ref().clone();
+        let mut state = template.state.as_ref().clone();
         state.config_mut().options_mut().catalog.default_catalog = catalog;
         state.config_mut().options_mut().catalog.default_schema = schema;
         state.register_catalog_list(Arc::new(catalogs));
@@ -364,29 +369,13 @@ impl Engine {
             let optimizer = &mut state.config_mut().options_mut().optimizer;
             optimizer.enable_join_dynamic_filter_pushdown = false;
         }
-        let mut physical = physical_plan(&checked, &state, &work)
+        let circumstances = physical::Circumstances {
+            budget: &options.budget,
+            memory: template.memory_limit,
+        };
+        let (physical, work) = physical::plan(checked, &mut state, work, &circumstances)
             .await
             .map_err(failed)?;
-        if duplicate_names::endanger_join_filters(&physical)
-            && let Some(renamed) = unique_names::apply(&checked)
-        {
-            work = Work::new(options.budget.clone());
-            physical = physical_plan(&renamed, &state, &work)
-                .await
-                .map_err(failed)?;
-        }
-        if duplicate_names::endanger_join_filters(&physical) {
-            state
-                .config_mut()
-                .options_mut()
-                .optimizer
-                .enable_join_dynamic_filter_pushdown = false;
-            work = Work::new(options.budget.clone());
-            physical = physical_plan(&checked, &state, &work)
-                .await
-                .map_err(failed)?;
-        }
-        let physical = yielding::between_batches(physical).map_err(failed)?;
         sampling.record(&work.work);
         Ok(PlannedQuery::of_plan(
             physical,
@@ -492,19 +481,19 @@ impl Engine {
     }
 
     pub(crate) fn function_names(&self) -> Result<Vec<String>> {
-        let session = self.session()?;
+        let session = &self.session()?.state;
         let scalar = session.scalar_functions().keys();
         let aggregate = session.aggregate_functions().keys();
         let window = session.window_functions().keys();
         Ok(scalar.chain(aggregate).chain(window).cloned().collect())
     }
 
-    fn session(&self) -> Result<Arc<SessionState>> {
+    fn session(&self) -> Result<&Session> {
         if let Some(session) = self.inner.session.get() {
-            return Ok(Arc::clone(session));
+            return Ok(session);
         }
-        let built = Arc::new(session::build(&self.inner.config)?);
-        Ok(Arc::clone(self.inner.session.get_or_init(|| built)))
+        let built = Session::build(&self.inner.config)?;
+        Ok(self.inner.session.get_or_init(|| built))
     }
 
     fn known(&self, catalog: &str) -> Result<Source> {
@@ -514,25 +503,6 @@ impl Engine {
             hint: suggestions::of_catalogs(catalog, &self.catalog_names()),
         })
     }
-}
-
-/// The physical plan, with planned scans as its leaves.
-async fn physical_plan(
-    plan: &LogicalPlan,
-    state: &SessionState,
-    work: &Work,
-) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-    let run = QueryRun {
-        work: Arc::clone(&work.work),
-        cancellation: work.cancellation.clone(),
-    };
-    let scans = RemoteScanPlanner {
-        run,
-        target_partitions: state.config().target_partitions(),
-    };
-    DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(scans)])
-        .create_physical_plan(plan, state)
-        .await
 }
 
 /// A resolved name without the leading parts that the statement does not spell.

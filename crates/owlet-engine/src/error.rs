@@ -6,6 +6,8 @@ use owlet_athena_sql::{SqlError, planning_error};
 use owlet_connector::{ConnectorError, ErrorCategory};
 use thiserror::Error;
 
+use crate::exhausted;
+
 /// Result of engine operations.
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
 
@@ -41,8 +43,8 @@ pub enum EngineError {
     #[error("{message}")]
     Execution { message: String },
     /// Memory and spill space are used up.
-    #[error("{message} (hint: raise [engine] memory_limit or give spill_dir more room)")]
-    ResourcesExhausted { message: String },
+    #[error("{message}{}", hint_suffix(.hint))]
+    ResourcesExhausted { message: String, hint: String },
     /// The query's own time limit.
     #[error(
         "the query did not finish within {seconds} s (hint: raise --timeout or narrow the query)"
@@ -110,6 +112,9 @@ impl EngineError {
 
     /// From DataFusion, while planning `sql` or running it.
     pub(crate) fn from_datafusion(error: &DataFusionError, sql: &str) -> Self {
+        if let DataFusionError::ResourcesExhausted(message) = error.find_root() {
+            return exhausted::error(message);
+        }
         match error {
             DataFusionError::External(inner) => Self::from_boxed(inner.as_ref(), sql),
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner)
@@ -126,9 +131,6 @@ impl EngineError {
                 _ => Self::Execution {
                     message: planning_error(error, sql).message,
                 },
-            },
-            DataFusionError::ResourcesExhausted(message) => Self::ResourcesExhausted {
-                message: message.clone(),
             },
             DataFusionError::Internal(message) => Self::Internal(message.clone()),
             DataFusionError::Execution(_) => Self::Execution {

@@ -7,9 +7,9 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use owlet_connector::SourceWork;
-use owlet_object::TableName;
+use owlet_object::{FileDisplay, TableName};
 
-/// Paths named in full before the rest is only counted.
+/// Files named in full before the rest is only counted.
 const NAMED_FILES: usize = 3;
 
 /// One entry for each file scan of a plan.
@@ -31,17 +31,15 @@ fn collect(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<SourceWork>) {
 fn entry(exec: &DataSourceExec) -> Option<SourceWork> {
     let config =
         (exec.data_source().as_ref() as &dyn std::any::Any).downcast_ref::<FileScanConfig>()?;
-    let paths: Vec<String> = config
+    let mut unique: Vec<String> = config
         .file_groups
         .iter()
-        .flat_map(|group| {
-            group
-                .files()
-                .iter()
-                .map(|file| file.object_meta.location.to_string())
+        .flat_map(FileGroup::files)
+        .map(|file| match file.extension::<FileDisplay>() {
+            Some(FileDisplay(address)) => address.clone(),
+            None => file.object_meta.location.to_string(),
         })
         .collect();
-    let mut unique = paths;
     unique.sort_unstable();
     unique.dedup();
     let mut remote = unique
@@ -64,7 +62,10 @@ fn entry(exec: &DataSourceExec) -> Option<SourceWork> {
         catalog: asked_as.catalog.clone(),
         tables_of: Vec::new(),
         table: asked_as.table.clone(),
-        access: format!("{} files", unique.len()),
+        access: match unique.len() {
+            1 => "1 file".to_owned(),
+            files => format!("{files} files"),
+        },
         remote,
         requests: unique.len() as u64,
         rows_read: rows,

@@ -11,7 +11,7 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use owlet_connector::{ConnectorError, TableKind};
+use owlet_connector::{ColumnMetadata, ConnectorError, RowCount, TableKind, TableMetadata};
 
 use crate::engine::Source;
 use crate::type_names::type_name;
@@ -35,6 +35,28 @@ pub fn table(catalog: &str, source: &Source, name: &str) -> Option<Arc<dyn Table
         source: source.clone(),
         view: kind,
     }))
+}
+
+/// One of its tables as `DESCRIBE` shows it, if it exists: these, and not the source's own of that name, are what
+/// queries read.
+pub fn describe(catalog: &str, source: &Source, name: &str) -> Option<TableMetadata> {
+    let name = name.to_lowercase();
+    let provider = table(catalog, source, &name)?;
+    let schema = provider.schema();
+    let columns = schema.fields().iter().map(|field| {
+        let native_type = type_name(field.data_type());
+        ColumnMetadata::new(field.name(), field.data_type().clone(), native_type)
+    });
+    Some(TableMetadata {
+        schema: SCHEMA.to_owned(),
+        kind: TableKind::View,
+        columns: columns.collect(),
+        rows: RowCount::Unknown,
+        bytes: None,
+        primary_key: Vec::new(),
+        comment: None,
+        name,
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,22 +3,28 @@
 //! The engine plans Athena SQL over configured catalogs, pushes to each source what its dialect or connector
 //! does exactly, and streams the rest through DataFusion. It must never know a protocol or keep history.
 
+mod big_joins;
 mod catalogs;
 mod duplicate_names;
 pub mod engine;
 pub mod error;
+mod exhausted;
 pub mod explain;
 mod file_work;
 mod float_keys;
 mod information_schema;
+mod memory;
 mod passthrough;
+mod physical;
 pub mod pushdown;
 pub mod query;
+mod query_pool;
 pub mod row_order;
 mod rows;
 mod sampling;
 pub mod scan;
 mod session;
+mod spill;
 mod statements;
 pub mod suggestions;
 mod top_groups;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::TrackConsumersPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
@@ -13,33 +13,69 @@ use datafusion::prelude::SessionConfig;
 use crate::duplicate_names;
 use crate::engine::EngineConfig;
 use crate::error::{EngineError, Result};
+use crate::memory;
+use crate::query_pool::QueryPool;
+use crate::spill::SpillFolder;
 
 /// Values a join may hand to a scan as a set; more than DataFusion's default, since one key look-up is cheaper
 /// than a scan by orders of magnitude.
 const JOIN_SET_MAXIMUM_VALUES: usize = 10_000;
 /// Bytes such a set may take.
 const JOIN_SET_MAXIMUM_BYTES: usize = 4 * 1024 * 1024;
-/// Share of the machine's memory used when the configuration names none.
-const DEFAULT_MEMORY_SHARE: f64 = 0.5;
-/// Memory assumed when the machine does not tell.
-const FALLBACK_MEMORY: u64 = 2 * 1024 * 1024 * 1024;
 /// Consumers named in an out-of-memory message.
 const NAMED_CONSUMERS: usize = 5;
 
-/// A session without catalogs. Clone it for a query and never build another one from it: a builder made from an existing
-/// session registers its functions in random order, and DataFusion's own that have a second name come to stand for
-/// those of Athena again.
-pub fn build(config: &EngineConfig) -> Result<SessionState> {
-    let memory_limit = config.memory_limit.unwrap_or_else(default_memory_limit);
-    let pool = FairSpillPool::new(usize::try_from(memory_limit).unwrap_or(usize::MAX));
-    let named = std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
-    let mut disk = DiskManagerBuilder::default();
-    if let Some(directory) = &config.spill_dir {
-        std::fs::create_dir_all(directory).map_err(|error| EngineError::Configuration {
+/// What all queries of an engine share.
+#[derive(Debug)]
+pub struct Session {
+    /// A session without catalogs. Clone it for a query and never build another one from it: a builder made from an
+    /// existing session registers its functions in random order, and DataFusion's own that have a second name come to
+    /// stand for those of Athena again.
+    pub state: Arc<SessionState>,
+    /// Bytes that queries may use.
+    pub memory_limit: u64,
+    _spill: Option<SpillFolder>,
+}
+
+impl Session {
+    /// Builds it.
+    pub fn build(config: &EngineConfig) -> Result<Self> {
+        let memory_limit = config.memory_limit.unwrap_or_else(memory::default_limit);
+        let spill = spill_folder(config)?;
+        let state = build_state(config, memory_limit, spill.as_ref())?;
+        Ok(Self {
+            state: Arc::new(state),
+            memory_limit,
+            _spill: spill,
+        })
+    }
+}
+
+/// The configured folder must work. Where none is configured and the system's cannot be used, a query that spills will
+/// fail, and no other.
+fn spill_folder(config: &EngineConfig) -> Result<Option<SpillFolder>> {
+    let Some(directory) = &config.spill_dir else {
+        return Ok(SpillFolder::create(&std::env::temp_dir()).ok());
+    };
+    let created = std::fs::create_dir_all(directory).and_then(|()| SpillFolder::create(directory));
+    created
+        .map(Some)
+        .map_err(|error| EngineError::Configuration {
             message: format!("spill_dir {} cannot be used: {error}", directory.display()),
             hint: "name a folder that Owlet may write to".to_owned(),
-        })?;
-        disk = disk.with_mode(DiskManagerMode::Directories(vec![directory.clone()]));
+        })
+}
+
+fn build_state(
+    config: &EngineConfig,
+    memory_limit: u64,
+    spill: Option<&SpillFolder>,
+) -> Result<SessionState> {
+    let pool = QueryPool::new(usize::try_from(memory_limit).unwrap_or(usize::MAX));
+    let named = std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
+    let mut disk = DiskManagerBuilder::default();
+    if let Some(spill) = spill {
+        disk = disk.with_mode(DiskManagerMode::Directories(vec![spill.path()]));
     }
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)))
@@ -54,6 +90,7 @@ pub fn build(config: &EngineConfig) -> Result<SessionState> {
         session = session.with_target_partitions(partitions.max(1));
     }
     let options = session.options_mut();
+    memory::fit(&mut options.execution, memory_limit);
     options
         .optimizer
         .hash_join_inlist_pushdown_max_distinct_values = JOIN_SET_MAXIMUM_VALUES;
@@ -69,15 +106,4 @@ pub fn build(config: &EngineConfig) -> Result<SessionState> {
             &PhysicalOptimizer::default().rules,
         ));
     Ok(owlet_athena_sql::extend_state(builder).build())
-}
-
-fn default_memory_limit() -> u64 {
-    let total = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-            let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-            Some(kibibytes * 1024)
-        });
-    (total.unwrap_or(FALLBACK_MEMORY) as f64 * DEFAULT_MEMORY_SHARE) as u64
 }

@@ -383,6 +383,14 @@ async fn information_schema_shows_every_catalog() {
         .await
         .expect("runs");
     assert!(text.contains("| name        | varchar   |"), "{text}");
+    let text = answer(
+        &engine,
+        "DESCRIBE b.information_schema.tables",
+        &QueryOptions::default(),
+    )
+    .await
+    .expect("runs");
+    assert!(text.contains("| table_type    | varchar   |"), "{text}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! Numbers: MySQL 8.0 Error Reference ("Server Error Message Reference") and MariaDB's "Error Codes".
 
-use mysql_async::{DriverError, Error, ServerError};
+use mysql_async::{DriverError, Error, IoError, ServerError};
 use owlet_connector::ConnectorError;
 
 use crate::session::rustls_error;
@@ -351,8 +351,13 @@ fn chain(error: &Error) -> String {
             "a value of an unexpected type".to_owned()
         }
         other => {
-            let mut text = other.to_string();
-            let mut cause = std::error::Error::source(other);
+            // What the driver puts before an error of the system says nothing, twice.
+            let first: &dyn std::error::Error = match other {
+                Error::Io(IoError::Io(error)) => error,
+                other => other,
+            };
+            let mut text = first.to_string();
+            let mut cause = first.source();
             while let Some(inner) = cause {
                 let line = inner.to_string();
                 if !text.contains(&line) {
@@ -362,5 +367,21 @@ fn chain(error: &Error) -> String {
             }
             text
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_the_system_speak_for_themselves() {
+        let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+        assert_eq!(
+            chain(&Error::Io(IoError::Io(refused))),
+            "connection refused"
+        );
     }
 }

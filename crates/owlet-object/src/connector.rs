@@ -26,9 +26,6 @@ use crate::table::FileTable;
 /// The only schema of an object catalog.
 pub const SCHEMA: &str = "default";
 
-/// The catalog name in messages about ad-hoc paths.
-const PATHS: &str = "files";
-
 /// Tables whose columns are remembered while their files do not change.
 const MOST_REMEMBERED: usize = 256;
 
@@ -45,15 +42,7 @@ pub struct ObjectConnector {
 /// A table looked into before.
 struct Remembered {
     files: TableFiles,
-    view_types: ViewTypes,
     table: FileTable,
-}
-
-/// Sessions may want text as views; a table looked into by one session serves others with the same wish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ViewTypes {
-    Wanted,
-    Plain,
 }
 
 impl fmt::Debug for ObjectConnector {
@@ -141,16 +130,7 @@ impl ObjectConnector {
     ) -> Result<FileTable> {
         let files =
             entry_files(&self.catalog, place, entry, self.configured_format(entry)?).await?;
-        let view_types = match session
-            .config_options()
-            .execution
-            .parquet
-            .schema_force_view_types
-        {
-            true => ViewTypes::Wanted,
-            false => ViewTypes::Plain,
-        };
-        if let Some(table) = self.recall(&entry.full, &files, view_types) {
+        if let Some(table) = self.recall(&entry.full, &files) {
             return Ok(table);
         }
         let options = self.options.for_table(&entry.listed);
@@ -167,22 +147,19 @@ impl ObjectConnector {
             &entry.full,
             Remembered {
                 files,
-                view_types,
                 table: table.clone(),
             },
         );
         Ok(table)
     }
 
-    fn recall(&self, key: &str, files: &TableFiles, view_types: ViewTypes) -> Option<FileTable> {
+    fn recall(&self, key: &str, files: &TableFiles) -> Option<FileTable> {
         let remembered = self
             .remembered
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let found = remembered.get(key)?;
-        let same = found.view_types == view_types
-            && found.files.format == files.format
-            && found.files.files == files.files;
+        let same = found.files.format == files.format && found.files.files == files.files;
         same.then(|| found.table.clone())
     }
 
@@ -210,13 +187,25 @@ pub async fn path_provider(
     path: &str,
     options: &ObjectOptions,
 ) -> Result<Arc<dyn TableProvider>> {
-    let open = |location: &Location| Place::open(session.runtime_env(), PATHS, location, options);
-    let (place, pattern, written_depth) = path_place(open, PATHS, path)?;
-    let files = path_files(PATHS, &place, pattern.as_ref(), written_depth, path).await?;
+    let asked = store_of(path);
+    let open = |location: &Location| Place::open(session.runtime_env(), &asked, location, options);
+    let (place, pattern, written_depth) = path_place(open, &asked, path)?;
+    let files = path_files(&asked, &place, pattern.as_ref(), written_depth, path).await?;
     let table_options = options.for_table(path);
     let store = place.store_name();
-    let table = FileTable::open(session, PATHS, path, place, files, &table_options).await?;
+    let table = FileTable::open(session, &asked, path, place, files, &table_options).await?;
     Ok(Arc::new(table.asked_of(store)))
+}
+
+/// What messages name in place of a catalog, since none stands for a path: `file://` or `s3://bucket`.
+fn store_of(path: &str) -> String {
+    match path.split_once("://") {
+        Some((scheme, rest)) if !scheme.eq_ignore_ascii_case("file") => {
+            let bucket = rest.split('/').next().unwrap_or_default();
+            format!("{scheme}://{bucket}")
+        }
+        _ => "file://".to_owned(),
+    }
 }
 
 #[async_trait]

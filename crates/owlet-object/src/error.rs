@@ -59,6 +59,14 @@ fn generic_store_error(
             hint: "set access_key_id and secret_access_key, a profile, or the AWS environment variables".to_owned(),
         };
     }
+    if chain.contains("nosuchbucket") {
+        return ConnectorError::Configuration {
+            catalog,
+            message: format!("{object}: {details}"),
+            hint: "check the name of the bucket, and the endpoint or region that it is in"
+                .to_owned(),
+        };
+    }
     let about_reaching = [
         "error sending request",
         "connection refused",
@@ -105,7 +113,32 @@ pub fn unreadable(catalog: &str, object: &str, message: &str) -> ConnectorError 
     ConnectorError::Source {
         catalog: catalog.to_owned(),
         code: None,
-        message: format!("{object} cannot be read: {message}"),
+        message: format!("{object} cannot be read: {}", without_layers(message)),
+    }
+}
+
+/// The message without the names of the libraries and layers that it passed through.
+fn without_layers(message: &str) -> String {
+    const LAYERS: &[&str] = &[
+        "Arrow error: ",
+        "External error: ",
+        "External: ",
+        "IO error: ",
+        "Io error: ",
+        "Parquet error: ",
+        "Parser error: ",
+    ];
+    let mut rest = message;
+    while let Some(inner) = LAYERS.iter().find_map(|layer| rest.strip_prefix(layer)) {
+        rest = inner;
+    }
+    match rest.strip_prefix("Failed to resolve ") {
+        Some(name) => format!(
+            "its schema uses the type {} before it is complete, as records that contain themselves do, and such a \
+             type is no column of SQL (hint: write the file without that field)",
+            name.trim_start_matches('.')
+        ),
+        None => rest.to_owned(),
     }
 }
 
@@ -179,6 +212,31 @@ fn unescaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn layers_are_not_shown_to_people() {
+        for (message, expected) in [
+            ("Parquet error: Parquet error: Invalid file", "Invalid file"),
+            ("IO error: unexpected end of file", "unexpected end of file"),
+            ("External error: IO error: cut off", "cut off"),
+        ] {
+            assert_eq!(without_layers(message), expected);
+        }
+        let recursive = without_layers("Parser error: Failed to resolve x.y.Q");
+        assert!(recursive.contains("type x.y.Q before"), "{recursive}");
+    }
+
+    #[test]
+    fn a_missing_bucket_is_a_wrong_configuration() {
+        let source =
+            "404 Not Found: <?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code></Error>";
+        let error = object_store::Error::Generic {
+            store: "S3",
+            source: source.into(),
+        };
+        let error = store_error("lake", "s3://b/x", &error).to_string();
+        assert!(error.contains("check the name of the bucket"), "{error}");
+    }
 
     #[test]
     fn documents_are_not_shown_to_people() {

@@ -11,7 +11,7 @@ pub enum Format {
     Parquet,
     /// Comma-separated values.
     Csv,
-    /// Tab-separated values: CSV whose default delimiter is a tab.
+    /// Tab-separated values: fields may be quoted as in CSV, and have backslash escapes where they are not.
     Tsv,
     /// JSON: one object a line, or one array of objects.
     Json,

@@ -23,6 +23,7 @@ mod partitions;
 mod place;
 mod preamble;
 mod profile;
+mod pruning;
 mod pull;
 mod read;
 mod read_as;
@@ -30,8 +31,9 @@ mod s3;
 mod sample;
 mod schema;
 mod source;
+mod statistics;
 mod table;
 
 pub use connector::{ObjectConnector, path_provider};
 pub use options::{CredentialSource, CsvOptions, ObjectOptions, S3Credentials, TableOptions};
-pub use source::TableName;
+pub use source::{FileDisplay, TableName};

@@ -476,6 +476,16 @@ async fn check_folder(catalog: &str, place: &Place, path: &Path) -> Result<()> {
             message: format!("location {} is a file", path.display()),
             hint: "location is the folder that holds the files".to_owned(),
         }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(ConnectorError::Configuration {
+                catalog: catalog.to_owned(),
+                message: format!("location {} does not exist", path.display()),
+                hint: format!(
+                    "create the folder, or correct `location` of [catalog.{catalog}]; it is relative to the \
+                     configuration file"
+                ),
+            })
+        }
         Err(error) => Err(local_error(catalog, &path, &error)),
     }
 }
@@ -524,10 +534,12 @@ async fn refuse_links_outside(catalog: &str, place: &Place, objects: &[ObjectMet
     .map_err(|error| ConnectorError::Internal(format!("checking links failed: {error}")))?;
     match outside {
         Ok(None) => Ok(()),
-        Ok(Some(path)) => Err(ConnectorError::PermissionDenied {
+        Ok(Some(path)) => Err(ConnectorError::Configuration {
             catalog: catalog.to_owned(),
-            object: path.display().to_string(),
-            message: "it is a link that leads outside the catalog's location".to_owned(),
+            message: format!(
+                "{} is a link that leads outside the catalog's location",
+                path.display()
+            ),
             hint: "copy the file into the location, or make another catalog for its folder"
                 .to_owned(),
         }),

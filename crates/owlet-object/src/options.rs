@@ -1,7 +1,7 @@
 //! What a user configures for a catalog of files: where it is, how to reach it, how its text files are written.
 //! Must never do I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -60,6 +60,30 @@ pub struct TableOptions {
     pub infer_rows: Option<usize>,
 }
 
+/// The options in force for one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EffectiveOptions {
+    /// Its format, if its suffix does not tell.
+    pub format: Option<String>,
+    /// How its CSV and TSV files are written.
+    pub csv: CsvOptions,
+    /// SQL types of its Hive partition columns, if it has them.
+    pub partition_types: BTreeMap<String, String>,
+    /// Rows read to infer column types.
+    pub infer_rows: Option<usize>,
+    /// What the table must have. The catalog's types are for all tables, and none must have all of these columns.
+    pub own_names: OwnNames,
+}
+
+/// Columns for which the table's own configuration declares a type; in lower case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnNames {
+    /// Columns of the files.
+    pub columns: BTreeSet<String>,
+    /// Partitions.
+    pub partitions: BTreeSet<String>,
+}
+
 /// How CSV and TSV files are written. `None` is the default of the format.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -68,13 +92,16 @@ pub struct CsvOptions {
     pub header: Option<bool>,
     /// Field separator (default `,`; for `.tsv` a tab).
     pub delimiter: Option<char>,
-    /// Quote (default `"`; doubled inside a quoted field).
+    /// Quote (default `"`; doubled inside a quoted field). Set for `.tsv`, it also says that backslashes outside of
+    /// quotes are themselves.
     pub quote: Option<char>,
-    /// Escape inside quoted fields, e.g. `\`; without it only a doubled quote.
+    /// Escape inside quoted fields, e.g. `\`; without it only a doubled quote. Set for `.tsv`, it also says that
+    /// backslashes outside of quotes are themselves.
     pub escape: Option<char>,
     /// Lines that start with this character are skipped (default none).
     pub comment: Option<char>,
-    /// Text that stands for NULL (default: the empty field).
+    /// Text that stands for NULL (default: the empty field; for `.tsv` also `\N`). `\N` for `.tsv` also says that
+    /// nothing is quoted.
     pub null: Option<String>,
     /// SQL types by column name; the others are inferred.
     pub types: BTreeMap<String, String>,
@@ -153,7 +180,7 @@ impl CsvOptions {
 
 impl ObjectOptions {
     /// Options in force for one table.
-    pub fn for_table(&self, table: &str) -> TableOptions {
+    pub fn for_table(&self, table: &str) -> EffectiveOptions {
         let own = self
             .tables
             .iter()
@@ -165,13 +192,21 @@ impl ObjectOptions {
             })
             .map(|(_, options)| options.clone())
             .unwrap_or_default();
+        let lower_case = |types: &BTreeMap<String, String>| {
+            types.keys().map(|name| name.to_lowercase()).collect()
+        };
+        let own_names = OwnNames {
+            columns: lower_case(&own.csv.types),
+            partitions: lower_case(&own.partition_types),
+        };
         let mut partition_types = self.partition_types.clone();
         partition_types.extend(own.partition_types);
-        TableOptions {
+        EffectiveOptions {
             format: own.format,
             csv: own.csv.over(&self.csv),
             partition_types,
             infer_rows: own.infer_rows.or(self.infer_rows),
+            own_names,
         }
     }
 }
@@ -212,6 +247,7 @@ mod tests {
         assert_eq!(orders.csv.delimiter, Some(';'));
         assert_eq!(orders.csv.header, Some(false));
         assert_eq!(orders.csv.types.len(), 2);
+        assert_eq!(orders.own_names.columns, BTreeSet::from(["b".to_owned()]));
         assert_eq!(options.for_table("other").csv.header, None);
     }
 }

@@ -18,7 +18,7 @@ use datafusion::parquet::errors::ParquetError;
 use datafusion::parquet::schema::types::SchemaDescriptor;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalSortExpr};
-use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
+use datafusion::physical_plan::filter_pushdown::{FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr, SortOrderPushdownResult};
 use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
@@ -28,6 +28,7 @@ use object_store::ObjectStore;
 use owlet_connector::ConnectorError;
 
 use crate::error::{store_error, through_datafusion, unreadable};
+use crate::pruning::Bounds;
 use crate::read_as::Unfit;
 use crate::schema::mark_uuid;
 use crate::source::{FileDisplay, TableName};
@@ -85,20 +86,27 @@ fn marked(field: &FieldRef, is_uuid: &mut impl Iterator<Item = bool>) -> FieldRe
     Arc::new(field.as_ref().clone().with_data_type(data_type))
 }
 
-/// A Parquet source whose errors name the file.
+/// A Parquet source whose errors name the file, and that skips nothing by bounds that do not tell the truth.
 pub struct NamedParquet {
     inner: Arc<dyn FileSource>,
     catalog: Arc<str>,
     asked_as: TableName,
+    bounds: Bounds,
 }
 
 impl NamedParquet {
     /// Reads what `inner` reads. `catalog` is for errors, `asked_as` for plans.
-    pub fn new(catalog: &str, asked_as: &TableName, inner: Arc<dyn FileSource>) -> Self {
+    pub fn new(
+        catalog: &str,
+        asked_as: &TableName,
+        bounds: Bounds,
+        inner: Arc<dyn FileSource>,
+    ) -> Self {
         Self {
             inner,
             catalog: Arc::from(catalog),
             asked_as: asked_as.clone(),
+            bounds,
         }
     }
 
@@ -107,6 +115,7 @@ impl NamedParquet {
             inner,
             catalog: Arc::clone(&self.catalog),
             asked_as: self.asked_as.clone(),
+            bounds: self.bounds.clone(),
         })
     }
 }
@@ -179,9 +188,21 @@ impl FileSource for NamedParquet {
         filters: Vec<Arc<dyn PhysicalExpr>>,
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
-        let pushed = self.inner.try_pushdown_filters(filters, config)?;
+        let sound = self.bounds.tell(&filters);
+        let given = filters
+            .into_iter()
+            .zip(&sound)
+            .filter(|(_, sound)| **sound)
+            .map(|(filter, _)| filter)
+            .collect();
+        let pushed = self.inner.try_pushdown_filters(given, config)?;
+        let mut answers = pushed.filters.into_iter();
+        let answer = |sound: &bool| match sound {
+            true => answers.next().unwrap_or(PushedDown::No),
+            false => PushedDown::No,
+        };
         Ok(FilterPushdownPropagation {
-            filters: pushed.filters,
+            filters: sound.iter().map(answer).collect(),
             updated_node: pushed.updated_node.map(|inner| self.around(inner)),
         })
     }

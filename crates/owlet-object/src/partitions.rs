@@ -7,7 +7,7 @@ use datafusion::scalar::ScalarValue;
 
 use crate::csv::convert::{ConvertError, TypeOrigin, convert};
 use crate::csv::guess::Guess;
-use crate::sql_type::display_type;
+use crate::sql_type::{display_type, with_article};
 
 /// What Hive writes for NULL.
 const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -134,9 +134,9 @@ fn typed(
 ) -> Result<ScalarValue, String> {
     let wrong = || {
         format!(
-            "partition {name} of {file}: '{}' is not a {} (hint: set partition_types)",
+            "partition {name} of {file}: '{}' is not {} (hint: set partition_types)",
             value.unwrap_or_default(),
-            display_type(data_type)
+            with_article(&display_type(data_type))
         )
     };
     let array =

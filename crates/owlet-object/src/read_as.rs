@@ -6,10 +6,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, FixedSizeBinaryArray, GenericListArray, OffsetSizeTrait,
-    RecordBatch, StringBuilder, StructArray,
+    Array, ArrayRef, AsArray, Date32Array, FixedSizeBinaryArray, GenericListArray, Int32Array,
+    OffsetSizeTrait, RecordBatch, StringBuilder, StructArray, new_null_array,
 };
-use arrow::compute::cast;
+use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Date64Type, Field, FieldRef, Fields, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
@@ -89,6 +89,12 @@ fn read_type(stored: &DataType, wanted: &DataType) -> DataType {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View,
         ) => DataType::Utf8,
         (DataType::Date64, _) => DataType::Date32,
+        // What is written as one of several types, of which there is only one.
+        (DataType::Union(branches, _), wanted) if branches.len() == 1 => branches
+            .iter()
+            .map(|(_, branch)| read_type(branch.data_type(), wanted))
+            .next()
+            .unwrap_or(DataType::Null),
         (DataType::Dictionary(_, value), wanted) => {
             let read = read_type(value, wanted);
             match read == **value {
@@ -233,6 +239,9 @@ fn read_as(stored: &ArrayRef, wanted: &DataType, place: &str) -> Result<ArrayRef
             Ok(uuids(stored.as_fixed_size_binary()))
         }
         (DataType::Date64, DataType::Date32) => days(stored, place),
+        (DataType::Union(branches, _), _) if branches.len() == 1 => {
+            read_as(&only_branch(stored)?, wanted, place)
+        }
         (DataType::Dictionary(_, value), _) => read_as(&cast(stored, value)?, wanted, place),
         (DataType::List(_), DataType::List(element)) => elements::<i32>(stored, element, place),
         (DataType::LargeList(_), DataType::LargeList(element)) => {
@@ -255,6 +264,19 @@ fn read_as(stored: &ArrayRef, wanted: &DataType, place: &str) -> Result<ArrayRef
         (stored, wanted) => Err(DataFusionError::Internal(format!(
             "column {place}: {stored} cannot be read as {wanted}"
         ))),
+    }
+}
+
+/// The values of a union's first branch, which all of its values are of.
+fn only_branch(stored: &ArrayRef) -> Result<ArrayRef> {
+    let union = stored.as_union();
+    let Some((branch, _)) = union.fields().iter().next() else {
+        return Ok(new_null_array(&DataType::Null, stored.len()));
+    };
+    let values = union.child(branch);
+    match union.offsets() {
+        Some(offsets) => Ok(take(values, &Int32Array::from(offsets.to_vec()), None)?),
+        None => Ok(Arc::clone(values)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the files of a table hold, found by looking into them. Must never know how a table is scanned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -10,6 +10,7 @@ use datafusion::common::stats::Precision;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
+use datafusion::parquet::file::metadata::ParquetMetaData;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use owlet_connector::{ConnectorError, Result};
@@ -22,12 +23,13 @@ use crate::format::{Compression, Format};
 use crate::json::guess::Guess as JsonGuess;
 use crate::json::{JsonProblem, JsonSample, JsonSampler};
 use crate::listing::{DataFile, TableFiles};
-use crate::options::{DEFAULT_INFER_ROWS, TableOptions};
+use crate::options::{DEFAULT_INFER_ROWS, EffectiveOptions};
 use crate::parquet::with_uuids_marked;
 use crate::place::Place;
+use crate::pruning::doubtful_columns;
 use crate::pull::PullFormat;
 use crate::read::{ByteStream, FileBytes};
-use crate::schema::{FileSchema, merge, sql_schema, unreadable_field};
+use crate::schema::{FileSchema, merge, sql_schema, unreadable_field, with_plain_text};
 use crate::source::{CsvColumn, StreamFormat};
 
 /// Files inspected at the same time.
@@ -64,6 +66,8 @@ pub enum Reader {
 pub struct FileContents {
     /// Statistics over `file_schema`, where the format has them.
     pub statistics: Option<Arc<Statistics>>,
+    /// Columns whose bounds in the file must not be believed.
+    pub doubtful: HashSet<String>,
     /// Estimated rows, where nothing better is known.
     pub estimated_rows: Option<f64>,
     /// The file's own columns, where reading needs them.
@@ -77,7 +81,7 @@ pub async fn inspect(
     place: &Place,
     shown: &str,
     table: &TableFiles,
-    options: &TableOptions,
+    options: &EffectiveOptions,
 ) -> Result<Contents> {
     let inspection = Inspection {
         session,
@@ -102,7 +106,7 @@ struct Inspection<'a> {
     place: &'a Place,
     shown: &'a str,
     table: &'a TableFiles,
-    options: &'a TableOptions,
+    options: &'a EffectiveOptions,
 }
 
 impl Inspection<'_> {
@@ -110,6 +114,8 @@ impl Inspection<'_> {
         let mut options = self.session.default_table_options().parquet;
         // Spark and Hive write years 1 and 9999 as INT96; in nanoseconds they would become other years.
         options.global.coerce_int96 = Some("us".to_owned());
+        // As all other sources have it: a join of two kinds of text compares a cast, and no key would reach a source.
+        options.global.schema_force_view_types = false;
         let format = Arc::new(ParquetFormat::default().with_options(options));
         let inspected = self.table.files.iter().map(|file| {
             let format = Arc::clone(&format);
@@ -123,19 +129,20 @@ impl Inspection<'_> {
                     )
                     .await
                     .map_err(|error| inspect_error(self.catalog, &file.display, error))?;
-                let marked = self.uuids_marked(file, &schema).await?;
-                Ok::<FileSchema, ConnectorError>((file.display.clone(), Arc::new(marked)))
+                let footer = self.footer(file).await?;
+                let stored = footer.file_metadata().schema_descr();
+                let marked = Arc::new(with_uuids_marked(&schema, stored));
+                Ok(((file.display.clone(), marked), doubtful_columns(&footer)))
             }
             .boxed()
         });
-        let schemas = concurrently(inspected.collect()).await?;
-        let file_schema = self.merged(&schemas)?;
-        let counted = self
-            .table
-            .files
-            .iter()
-            .zip(&schemas)
-            .map(|(file, (_, own))| {
+        let inspected: Vec<(FileSchema, HashSet<String>)> =
+            concurrently(inspected.collect()).await?;
+        let (schemas, doubtful): (Vec<_>, Vec<_>) = inspected.into_iter().unzip();
+        let merged = self.merged(&schemas)?;
+        let file_schema = with_plain_text(&merged);
+        let counted = self.table.files.iter().zip(&schemas).zip(doubtful).map(
+            |((file, (_, own)), doubtful)| {
                 let format = Arc::clone(&format);
                 let file_schema = Arc::clone(&file_schema);
                 async move {
@@ -148,14 +155,16 @@ impl Inspection<'_> {
                         )
                         .await
                         .map_err(|error| inspect_error(self.catalog, &file.display, error))?;
-                    forget_bounds_of_other_types(&mut statistics, &file_schema, own);
+                    forget_untrue_bounds(&mut statistics, &file_schema, own, &doubtful);
                     Ok::<FileContents, ConnectorError>(FileContents {
                         statistics: Some(Arc::new(statistics)),
+                        doubtful,
                         ..FileContents::default()
                     })
                 }
                 .boxed()
-            });
+            },
+        );
         let files = concurrently(counted.collect()).await?;
         Ok(Contents {
             source_names: names(&file_schema),
@@ -165,18 +174,13 @@ impl Inspection<'_> {
         })
     }
 
-    /// The schema with the fields marked that the footer says are UUIDs.
-    async fn uuids_marked(&self, file: &DataFile, schema: &Schema) -> Result<Schema> {
+    async fn footer(&self, file: &DataFile) -> Result<Arc<ParquetMetaData>> {
         let cache = &self.session.runtime_env().cache_manager;
-        let footer = DFParquetMetadata::new(self.place.store.as_ref(), &file.meta)
+        DFParquetMetadata::new(self.place.store.as_ref(), &file.meta)
             .with_file_metadata_cache(Some(cache.get_file_metadata_cache()))
             .fetch_metadata()
             .await
-            .map_err(|error| inspect_error(self.catalog, &file.display, error))?;
-        Ok(with_uuids_marked(
-            schema,
-            footer.file_metadata().schema_descr(),
-        ))
+            .map_err(|error| inspect_error(self.catalog, &file.display, error))
     }
 
     async fn pulled(&self, format: PullFormat) -> Result<Contents> {
@@ -229,7 +233,8 @@ impl Inspection<'_> {
         let samples = concurrently(sampled.collect()).await?;
         let (columns, guesses) = self.unite_csv_columns(&samples)?;
         let sql_names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-        if let Some(unknown) = settings.types.keys().find(|name| !sql_names.contains(name)) {
+        let own_names = &self.options.own_names.columns;
+        if let Some(unknown) = own_names.iter().find(|name| !sql_names.contains(name)) {
             return Err(self.misconfigured(
                 format!(
                     "csv types name column {unknown}, but {} has {}",
@@ -503,8 +508,13 @@ impl Inspection<'_> {
 }
 
 /// Statistics are taken in the file's own types; where a column is read as another type, DataFusion has no bounds but
-/// says that they are exact.
-fn forget_bounds_of_other_types(statistics: &mut Statistics, file_schema: &Schema, own: &Schema) {
+/// says that they are exact. Those of floating-point numbers leave NaN out.
+fn forget_untrue_bounds(
+    statistics: &mut Statistics,
+    file_schema: &Schema,
+    own: &Schema,
+    doubtful: &HashSet<String>,
+) {
     for (field, column) in file_schema
         .fields()
         .iter()
@@ -513,9 +523,13 @@ fn forget_bounds_of_other_types(statistics: &mut Statistics, file_schema: &Schem
         let is_other = own
             .column_with_name(field.name())
             .is_some_and(|(_, own)| own.data_type() != field.data_type());
-        if is_other {
+        if is_other || doubtful.contains(field.name()) {
             column.min_value = Precision::Absent;
             column.max_value = Precision::Absent;
+        }
+        if field.data_type().is_floating() {
+            column.min_value = std::mem::take(&mut column.min_value).to_inexact();
+            column.max_value = std::mem::take(&mut column.max_value).to_inexact();
         }
     }
 }

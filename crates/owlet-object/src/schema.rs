@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
+use crate::sql_type::display_type;
+
 /// A file's name (for messages) and what it holds.
 pub type FileSchema = (String, SchemaRef);
 
@@ -78,6 +80,9 @@ pub fn sql_schema(file: &str, schema: &Schema) -> SchemaRef {
 /// The branches of the first union within a type.
 fn union_of(data_type: &DataType) -> Option<Vec<&str>> {
     match data_type {
+        DataType::Union(branches, _) if branches.len() == 1 => branches
+            .iter()
+            .find_map(|(_, branch)| union_of(branch.data_type())),
         DataType::Union(branches, _) => Some(
             branches
                 .iter()
@@ -95,11 +100,41 @@ fn union_of(data_type: &DataType) -> Option<Vec<&str>> {
     }
 }
 
+/// The schema with one kind of text, the one that all other sources have.
+pub fn with_plain_text(schema: &Schema) -> SchemaRef {
+    let fields: Fields = schema
+        .fields()
+        .iter()
+        .map(|field| plain_text(field))
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn plain_text(field: &Field) -> Field {
+    let data_type = match field.data_type() {
+        DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::List(element) => DataType::List(Arc::new(plain_text(element))),
+        DataType::LargeList(element) => DataType::LargeList(Arc::new(plain_text(element))),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|field| plain_text(field)).collect())
+        }
+        other => other.clone(),
+    };
+    field.clone().with_data_type(data_type)
+}
+
 fn sql_field(field: &Field) -> Field {
     if is_uuid(field) {
         return Field::new(field.name(), DataType::Utf8, field.is_nullable());
     }
     let data_type = match field.data_type() {
+        DataType::Union(branches, _) if branches.len() == 1 => {
+            let only = branches
+                .iter()
+                .map(|(_, branch)| sql_field(branch).data_type().clone())
+                .next();
+            only.unwrap_or(DataType::Null)
+        }
         DataType::UInt8 => DataType::Int16,
         DataType::UInt16 => DataType::Int32,
         DataType::UInt32 => DataType::Int64,
@@ -157,11 +192,12 @@ pub fn merge(files: &[FileSchema]) -> Result<SchemaRef, String> {
                     let united =
                         unite(known.field.data_type(), field.data_type()).ok_or_else(|| {
                             format!(
-                                "column {} is {} in {} but {} in {file}",
+                                "column {} is {} in {} but {} in {file} (hint: write them with one type, or read \
+                                 each as a table of its own, with CAST and UNION ALL)",
                                 field.name(),
-                                known.field.data_type(),
+                                display_type(known.field.data_type()),
                                 known.file,
-                                field.data_type(),
+                                display_type(field.data_type()),
                             )
                         })?;
                     let nullable = known.field.is_nullable() || field.is_nullable();
@@ -258,6 +294,8 @@ fn unite(one: &DataType, two: &DataType) -> Option<DataType> {
         (Date32, Timestamp(unit, None)) | (Timestamp(unit, None), Date32) => {
             Some(Timestamp(*unit, None))
         }
+        (Decimal128(_, _), Int8 | Int16 | Int32 | Int64) => unite(one, &whole_decimal(two)?),
+        (Int8 | Int16 | Int32 | Int64, Decimal128(_, _)) => unite(&whole_decimal(one)?, two),
         (Decimal128(first, first_scale), Decimal128(second, second_scale)) => {
             let scale = *first_scale.max(second_scale);
             let whole = (i16::from(*first) - i16::from(*first_scale))
@@ -278,6 +316,18 @@ fn unite(one: &DataType, two: &DataType) -> Option<DataType> {
         (Struct(first), Struct(second)) => unite_structs(first, second).map(Struct),
         _ => None,
     }
+}
+
+/// The decimal that holds every value of an integer type.
+fn whole_decimal(integer: &DataType) -> Option<DataType> {
+    let digits = match integer {
+        DataType::Int8 => 3,
+        DataType::Int16 => 5,
+        DataType::Int32 => 10,
+        DataType::Int64 => 19,
+        _ => return None,
+    };
+    Some(DataType::Decimal128(digits, 0))
 }
 
 fn finer(one: TimeUnit, two: TimeUnit) -> TimeUnit {
@@ -353,7 +403,10 @@ mod tests {
             file("b", &[("id", DataType::Utf8)]),
         ])
         .unwrap_err();
-        assert_eq!(error, "column id is Int64 in a but Utf8 in b");
+        assert!(
+            error.starts_with("column id is bigint in a but varchar in b (hint: "),
+            "{error}"
+        );
         let error = merge(&[
             file("a", &[("Id", DataType::Int64)]),
             file("b", &[("id", DataType::Int64)]),
@@ -415,5 +468,18 @@ mod tests {
             unite(&DataType::Decimal128(10, 2), &DataType::Decimal128(10, 4)),
             Some(DataType::Decimal128(12, 4))
         );
+    }
+
+    #[test]
+    fn integers_beside_decimals_become_decimals() {
+        let decimal = |precision, scale| DataType::Decimal128(precision, scale);
+        let cases = [
+            (DataType::Int64, decimal(20, 0), Some(decimal(20, 0))),
+            (decimal(5, 2), DataType::Int64, Some(decimal(21, 2))),
+            (decimal(38, 30), DataType::Int32, None),
+        ];
+        for (one, two, united) in cases {
+            assert_eq!(unite(&one, &two), united, "{one} beside {two}");
+        }
     }
 }

@@ -112,6 +112,14 @@ pub fn display_type(data_type: &DataType) -> String {
     }
 }
 
+/// `an integer`, `a bigint`.
+pub fn with_article(type_name: &str) -> String {
+    match type_name.starts_with(['a', 'e', 'i', 'o']) {
+        true => format!("an {type_name}"),
+        false => format!("a {type_name}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, DFSchema, ScalarValue, Statistics};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::listing::PartitionedFile;
@@ -30,15 +31,17 @@ use owlet_connector::{ColumnMetadata, ConnectorError, Result, RowCount, TableKin
 use crate::connector::SCHEMA;
 use crate::error::through_datafusion;
 use crate::listing::{DataFile, TableFiles};
-use crate::options::TableOptions;
+use crate::options::EffectiveOptions;
 use crate::parquet::NamedParquet;
 use crate::partitions::{PartitionPath, parse_folders, unite};
 use crate::place::Place;
+use crate::pruning::Bounds;
 use crate::read_as::ReadAsFactory;
 use crate::sample::{Contents, FileContents, Reader, inspect, unique_names};
 use crate::schema::why_unreadable;
 use crate::source::{FileDisplay, FileFields, StreamSource, TableName};
 use crate::sql_type::{display_type, parse_sql_type};
+use crate::statistics::{merged_statistics, partition_statistics, statistics_of, table_size};
 
 /// A table of files, looked into and ready to be scanned.
 #[derive(Clone)]
@@ -85,7 +88,7 @@ impl FileTable {
         name: &str,
         place: Place,
         table: TableFiles,
-        options: &TableOptions,
+        options: &EffectiveOptions,
     ) -> Result<Self> {
         let shown = match table.files.as_slice() {
             [one] => one.display.clone(),
@@ -110,7 +113,14 @@ impl FileTable {
         for (column, type_name) in &options.partition_types {
             let data_type = parse_sql_type(type_name)
                 .map_err(|message| invalid(format!("partition {column}: {message}")))?;
-            declared.insert(column.to_lowercase(), data_type);
+            let column = column.to_lowercase();
+            let is_there = paths
+                .iter()
+                .flatten()
+                .any(|(key, _)| key.to_lowercase() == column);
+            if is_there || options.own_names.partitions.contains(&column) {
+                declared.insert(column, data_type);
+            }
         }
         let partitions = unite(&paths, &displays, &declared).map_err(invalid)?;
         let contents = inspect(session, catalog, &place, &shown, &table, options).await?;
@@ -385,12 +395,53 @@ impl FileTable {
         let source = NamedParquet::new(
             &self.catalog,
             &self.asked_as,
+            self.bounds(),
             Arc::clone(config.file_source()),
         );
         let named = FileScanConfigBuilder::from(config.clone())
             .with_source(Arc::new(source))
             .build();
         Ok(DataSourceExec::from_data_source(named))
+    }
+
+    fn bounds(&self) -> Bounds {
+        let doubtful = self
+            .files
+            .iter()
+            .flat_map(|file| file.contents.doubtful.iter().cloned());
+        Bounds::new(self.table_schema.table_schema(), doubtful)
+    }
+
+    /// The source, which skips what `filters` rule out. They are checked again: what a file is skipped by is a superset.
+    fn skipping(
+        &self,
+        source: Arc<dyn FileSource>,
+        session: &dyn Session,
+        filters: &[Expr],
+    ) -> DataFusionResult<Arc<dyn FileSource>> {
+        if !matches!(self.reader, Reader::Parquet(_)) {
+            return Ok(source);
+        }
+        let plan_schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+        let bounds = self.bounds();
+        let conditions = filters
+            .iter()
+            .filter(|filter| !filter.is_volatile() && !self.is_partition_filter(filter))
+            .filter_map(|filter| {
+                let unqualified = unqualified(filter.clone()).ok()?;
+                // What has no plan of its own, as a subquery, skips nothing.
+                let condition = session
+                    .create_physical_expr(unqualified, &plan_schema)
+                    .ok()?;
+                bounds.in_own_names(condition).ok()
+            })
+            .collect();
+        let conditions = bounds.sound(conditions);
+        if conditions.is_empty() {
+            return Ok(source);
+        }
+        let pushed = source.try_pushdown_filters(conditions, session.config_options())?;
+        Ok(pushed.updated_node.unwrap_or(source))
     }
 
     fn file_source(&self) -> Arc<dyn FileSource> {
@@ -404,20 +455,6 @@ impl FileTable {
             )),
         }
     }
-}
-
-/// Statistics of a partition column within one file: one value, or nothing but NULL.
-fn partition_statistics(value: &ScalarValue, rows: Precision<usize>) -> ColumnStatistics {
-    let mut statistics = ColumnStatistics::new_unknown();
-    if value.is_null() {
-        statistics.null_count = rows;
-        return statistics;
-    }
-    statistics.null_count = Precision::Exact(0);
-    statistics.min_value = Precision::Exact(value.clone());
-    statistics.max_value = Precision::Exact(value.clone());
-    statistics.distinct_count = Precision::Exact(1);
-    statistics
 }
 
 /// A column that is also a partition key is read from the path, as Athena does.
@@ -462,20 +499,8 @@ fn without_columns(contents: Contents, partitions: &[(String, DataType)]) -> Con
     }
 }
 
-fn statistics_of(statistics: &Statistics, columns: &[usize]) -> Statistics {
-    Statistics {
-        num_rows: statistics.num_rows,
-        total_byte_size: statistics.total_byte_size,
-        column_statistics: columns
-            .iter()
-            .map(|index| statistics.column_statistics[*index].clone())
-            .collect(),
-    }
-}
-
 /// The expression with column names only, for a schema without qualifiers.
 fn unqualified(filter: Expr) -> DataFusionResult<Expr> {
-    use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
     filter
         .transform(|expression| match expression {
             Expr::Column(column) if column.relation.is_some() => Ok(Transformed::yes(
@@ -496,6 +521,12 @@ impl TableProvider for FileTable {
         TableType::Base
     }
 
+    /// Rows and bytes of all files, without I/O.
+    fn statistics(&self) -> Option<Statistics> {
+        let bytes = self.files.iter().map(|file| file.file.meta.size).sum();
+        Some(table_size(self.row_count(), bytes, &self.schema))
+    }
+
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
@@ -504,7 +535,7 @@ impl TableProvider for FileTable {
             .iter()
             .map(|filter| match self.is_partition_filter(filter) {
                 true => TableProviderFilterPushDown::Exact,
-                // The physical filter reaches the Parquet reader, which skips row groups and pages by it.
+                // The Parquet reader skips row groups and pages by it; what it reads is checked.
                 false => TableProviderFilterPushDown::Inexact,
             })
             .collect())
@@ -542,7 +573,7 @@ impl TableProvider for FileTable {
                 Ok(group.with_statistics(Arc::new(statistics)))
             })
             .collect::<DataFusionResult<Vec<_>>>()?;
-        let source = self.file_source();
+        let source = self.skipping(self.file_source(), session, filters)?;
         let source = source
             .try_pushdown_projection(&self.projection(indices))?
             .ok_or_else(|| {
@@ -568,14 +599,4 @@ impl TableProvider for FileTable {
             Reader::Stream(_) => Ok(DataSourceExec::from_data_source(config)),
         }
     }
-}
-
-fn merged_statistics(
-    files: &[PartitionedFile],
-    schema: &SchemaRef,
-) -> DataFusionResult<Statistics> {
-    Statistics::try_merge_iter(
-        files.iter().filter_map(|file| file.statistics.as_deref()),
-        schema,
-    )
 }

@@ -203,11 +203,15 @@ impl PostgresConnector {
         wishes: Wishes<'_>,
     ) -> Result<ScanPlan> {
         let dialect = self.dialect().await?;
-        let query = dialect.render(relation).map_err(|refusal| {
-            ConnectorError::Internal(format!("a planned query cannot be rendered: {refusal}"))
-        })?;
-        let mut notes = wishes.notes;
         let table_name = plan::table_list(relation);
+        let query = dialect
+            .render(relation)
+            .map_err(|refusal| ConnectorError::QueryRefused {
+                catalog: self.settings.catalog.clone(),
+                message: format!("reading {table_name}: {refusal}"),
+                hint: "name fewer columns, or write shorter conditions".to_owned(),
+            })?;
+        let mut notes = wishes.notes;
         let row_wise = plan::row_wise_scan(relation);
         let mut metadata = None;
         let mut layout = None;
@@ -465,7 +469,7 @@ impl Connector for PostgresConnector {
         }
         let lease = self.catalog_lease().await?;
         let described = lease.session()?.describe_reading(text).await;
-        let columns = self.settle(lease, described, "the given query")?;
+        let columns = self.settle(lease, described, source_query::OBJECT)?;
         source_query::plan(text, &columns, self.type_policy())
             .map_err(|error| ConnectorError::Internal(format!("encoding a split: {error}")))
     }

@@ -67,6 +67,11 @@ impl CopyReader {
         self.phase == Phase::RowStart && self.carry.is_empty()
     }
 
+    /// Some fields of a row have been handed over and others not.
+    pub(crate) fn is_inside_row(&self) -> bool {
+        matches!(self.phase, Phase::Field(next) if next > 0)
+    }
+
     /// Hands all complete fields of the stream so far to the sink.
     pub(crate) fn feed<S: FieldSink>(&mut self, chunk: &[u8], sink: &mut S) -> Result<(), S::Error>
     where

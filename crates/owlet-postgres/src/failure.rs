@@ -7,6 +7,8 @@ use std::error::Error as _;
 use owlet_connector::ConnectorError;
 use tokio_postgres::error::DbError;
 
+use crate::source_query;
+
 /// What was going on when an error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -170,6 +172,11 @@ fn from_server(server: &DbError, stage: Stage, catalog: &str, object: &str) -> C
             message,
             hint,
         },
+        Meaning::NotFound if object == source_query::OBJECT => ConnectorError::QueryRefused {
+            catalog,
+            message,
+            hint: "qualify the name with its schema, or set the catalog's search_path".to_owned(),
+        },
         Meaning::NotFound => ConnectorError::TableNotFound {
             catalog,
             table: object,
@@ -249,8 +256,7 @@ fn from_driver(
     }
     let hint = if message.contains("certificate") {
         if message.contains("UnknownIssuer") {
-            "the server's certificate is not signed by a trusted authority: name it with ca_file (Amazon RDS \
-             publishes its bundle), or choose sslmode = \"require\" to accept any certificate"
+            UNTRUSTED_HINT
         } else if message.contains("NotValidForName") || message.contains("not valid for name") {
             "the certificate is for another host name: connect by the name it was issued for, or choose \
              sslmode = \"verify-ca\""
@@ -277,6 +283,10 @@ pub(crate) fn not_connected(error: &std::io::Error, catalog: &str) -> ConnectorE
         hint: NO_CONNECTION_HINT.to_owned(),
     }
 }
+
+/// What to do about a certificate of an unknown authority.
+pub(crate) const UNTRUSTED_HINT: &str = "the server's certificate is not signed by a trusted authority: name it with \
+     ca_file (Amazon RDS publishes its bundle), or choose sslmode = \"require\" to accept any certificate";
 
 /// An error's text with its causes.
 fn chain(error: &tokio_postgres::Error) -> String {

@@ -14,7 +14,7 @@ use owlet_remote_sql::{Dialect, SqlConnector};
 use crate::connector::PostgresConnector;
 use crate::plan::{self, SplitPayload};
 use crate::replicas::Replicas;
-use crate::scan::{self, ScanParts, SplitQuery};
+use crate::scan::{self, Ending, ScanParts, SplitQuery};
 use crate::snapshot::Ticket;
 use crate::source_query::{self, SourceQueryPayload};
 
@@ -121,7 +121,7 @@ impl PostgresConnector {
             .anchors
             .of_query((&self.pool, server), &self.settings.catalog, context)
             .await?;
-        let origins = plan::output_origins(&payload.relation, &schema);
+        let origins = plan::output_origins(&payload.relation);
         let object = plan::table_list(&payload.relation);
         let tables = plan::table_names(&payload.relation);
         self.report(&*dialect, &payload, described, server, context)?;
@@ -141,6 +141,7 @@ impl PostgresConnector {
             tables,
             server,
             anchor,
+            ending: Ending::Commit,
             shared,
         })
     }
@@ -184,6 +185,7 @@ impl PostgresConnector {
                 tables: Vec::new(),
                 server,
                 anchor,
+                ending: Ending::Rollback,
                 shared: None,
             };
             Ok(scan::stream(connector.scan_parts(), query, context))

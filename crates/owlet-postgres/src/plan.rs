@@ -6,7 +6,7 @@ use owlet_remote_sql::{Relation, RemoteTable};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Layout;
-use crate::decode::ColumnOrigin;
+use crate::decode::{ColumnOrigin, OriginKind};
 
 /// A range of fewer pages than this is not worth a connection of its own (8 MiB).
 const LEAST_PAGES_OF_A_SPLIT: u64 = 1024;
@@ -264,14 +264,13 @@ pub(crate) fn output_schema(relation: &Relation) -> Schema {
     Schema::new(fields)
 }
 
-/// Whose values the output columns hold, for messages: the table column they come from, else the output name.
-pub(crate) fn output_origins(relation: &Relation, schema: &Schema) -> Vec<ColumnOrigin> {
+/// Whose values the output columns hold, for messages: the table column they come from, if it is one.
+pub(crate) fn output_origins(relation: &Relation) -> Vec<ColumnOrigin> {
     let tables = relation.tables();
     relation
         .columns()
         .into_iter()
-        .zip(schema.fields())
-        .map(|(column, field)| match column.origin {
+        .map(|column| match column.origin {
             Some(origin) => {
                 let table = tables.iter().find(|table| table.columns.contains(&origin));
                 ColumnOrigin {
@@ -279,11 +278,13 @@ pub(crate) fn output_origins(relation: &Relation, schema: &Schema) -> Vec<Column
                         .map(|table| qualified(&table.schema, &table.name))
                         .unwrap_or_default(),
                     column: origin.source_name,
+                    kind: OriginKind::Column,
                 }
             }
             None => ColumnOrigin {
                 table: table_list(relation),
-                column: field.name().clone(),
+                column: "(an expression of the query)".to_owned(),
+                kind: OriginKind::Expression,
             },
         })
         .collect()

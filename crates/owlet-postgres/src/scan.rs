@@ -50,8 +50,29 @@ pub(crate) struct SplitQuery {
     pub(crate) server: ServerId,
     /// The snapshot of the query, when it has several scans here.
     pub(crate) anchor: Option<Anchor>,
+    /// How a transaction of its own ends.
+    pub(crate) ending: Ending,
     /// The run it belongs to and the table all of its splits share.
     pub(crate) shared: Option<(Ticket, SharedTable)>,
+}
+
+/// How a transaction ends whose rows have been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nothing was written.
+    Commit,
+    /// Functions that a given query calls may have written (`lo_create` does in a read-only transaction before
+    /// version 16): nothing of it stays.
+    Rollback,
+}
+
+impl Ending {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Commit => "COMMIT",
+            Self::Rollback => "ROLLBACK",
+        }
+    }
 }
 
 /// The connector's parts a scan works with.
@@ -296,7 +317,7 @@ impl Scan {
             return Err(rewritten(&self.parts.settings.catalog, &self.query.object));
         }
         let decoder = self.decoder(&described)?;
-        // The second round trip. COMMIT follows at once, so that the connection is free as soon as the rows end.
+        // The second round trip. COMMIT (or ROLLBACK) follows at once, so that the connection is free as soon as the rows end.
         let rows = lease.session()?.expect_rows();
         let copy = client.copy_out(&prepared);
         tokio::pin!(copy);
@@ -305,7 +326,8 @@ impl Scan {
             Some(_) => None,
             None => {
                 let client = Arc::clone(&client);
-                let mut commit = async move { client.batch_execute("COMMIT").await }.boxed();
+                let end_sql = self.query.ending.sql();
+                let mut commit = async move { client.batch_execute(end_sql).await }.boxed();
                 if !may_commit_early {
                     Some(commit)
                 } else {
@@ -536,7 +558,11 @@ impl Decoding {
             .map_err(Interruption::Decode)
     }
 
+    /// Between two rows only: inside one, some columns have a value more than others.
     fn is_full(&self) -> bool {
+        if self.reader.is_inside_row() {
+            return false;
+        }
         self.decoder.rows() >= self.batch_rows || self.decoder.bytes() >= BATCH_BYTES
     }
 }

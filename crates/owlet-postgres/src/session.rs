@@ -31,6 +31,15 @@ const POOLER_PATIENCE: Duration = Duration::from_secs(2);
 /// A connection used this recently is taken to work still.
 const FRESH: Duration = Duration::from_secs(1);
 
+/// First version that notices during a statement that its client is gone.
+const CLIENT_CHECKS_SINCE: u32 = 140_000;
+
+/// Ends a statement some seconds after its client was killed without a word. Left as it is where the server was given a
+/// value of its own, and where its operating system cannot tell (it would be an error then).
+const CHECK_CLIENT: &str = "; SELECT pg_catalog.set_config('client_connection_check_interval', '5000', true) \
+     WHERE pg_catalog.current_setting('client_connection_check_interval', true) = '0' \
+     AND pg_catalog.version() LIKE '%linux%'";
+
 /// How a transaction begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Begin {
@@ -226,6 +235,9 @@ impl Session {
                 ));
             }
         }
+        if self.server_version >= CLIENT_CHECKS_SINCE {
+            sql.push_str(CHECK_CLIENT);
+        }
         if !matches!(begin, Begin::ReadCommitted | Begin::JoinSnapshot(_)) {
             // It waits for its splits as long as the query's reader makes it wait.
             sql.push_str("; SET LOCAL idle_in_transaction_session_timeout = 0");
@@ -277,8 +289,7 @@ impl Session {
                 })
                 .collect()
         });
-        // After a failure this is a rollback.
-        self.client.batch_execute("COMMIT").await?;
+        self.client.batch_execute("ROLLBACK").await?;
         described
     }
 
@@ -361,7 +372,7 @@ impl ConnectFailure {
         match self {
             Self::Driver(error) => {
                 let error = translate(&error, Stage::Connect, &settings.catalog, place);
-                name_the_place(error, place)
+                name_the_place(tls::with_advice(error, settings), place)
             }
             Self::Socket(error) => name_the_place(not_connected(&error, &settings.catalog), place),
             Self::Other(error) => error,

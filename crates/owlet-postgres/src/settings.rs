@@ -328,12 +328,35 @@ impl ParsedUrl {
         // The parser's own message may repeat a part of the URL; it is not shown.
         let config = rest
             .parse::<tokio_postgres::Config>()
-            .map_err(|_| "url cannot be parsed".to_owned())?;
+            .map_err(|_| why_unreadable(address, query, &kept))?;
         Ok(Self {
             config,
             sslmode,
             sslrootcert,
         })
+    }
+}
+
+/// What is wrong with a URL that cannot be read: the name of a parameter at most, since everything else may be a piece of
+/// a password.
+fn why_unreadable(address: &str, query: &str, parameters: &[&str]) -> String {
+    let reads = |url: &str| url.parse::<tokio_postgres::Config>().map(|_| ());
+    let without = reads(address);
+    // Behind an @ in the parameters is the host: what stands before it is the password.
+    let culprit = match (without, query.contains('@')) {
+        (Ok(()), false) => parameters.iter().find_map(|parameter| {
+            let error = reads(&format!("{address}?{parameter}")).err()?;
+            Some((parameter.split('=').next().unwrap_or_default(), error))
+        }),
+        _ => None,
+    };
+    let Some((name, error)) = culprit else {
+        return "url cannot be parsed".to_owned();
+    };
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    match cause.is_some_and(|cause| cause.starts_with("unknown option")) {
+        true => format!("url has the parameter {name}, which is not known"),
+        false => format!("url has a value of the parameter {name} that cannot be read"),
     }
 }
 
@@ -549,6 +572,38 @@ mod tests {
         let error = Settings::of_servers("shop", broken).expect_err("a port is a number");
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_parameter_that_is_wrong_is_named() {
+        let message = |url: &str| {
+            let error = Settings::of_servers("shop", PostgresOptions::new(url));
+            error.expect_err("refused").to_string()
+        };
+        for (parameters, expected) in [
+            ("foo=x", "url has the parameter foo, which is not known"),
+            (
+                "sslmode=require&user=u&foo=1",
+                "url has the parameter foo, which is not known",
+            ),
+            (
+                "port=x",
+                "url has a value of the parameter port that cannot be read",
+            ),
+        ] {
+            let message = message(&format!("postgres://u:hunter2@h/x?{parameters}"));
+            assert!(message.contains(expected), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+        for url in [
+            "postgres://u:a?hunter2@h:port/x",
+            "postgres://u:a?hunter2=b@h:port/x",
+            "postgres://u:a?hunter2",
+        ] {
+            let message = message(url);
+            assert!(message.contains("url cannot be parsed"), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
     }
 
     #[test]

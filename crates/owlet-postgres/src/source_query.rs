@@ -11,14 +11,14 @@ use owlet_connector::{ColumnMetadata, CostEstimate, ScanPlan, Split, TableMetada
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{Kind, Type};
 
-use crate::decode::ColumnOrigin;
+use crate::decode::{ColumnOrigin, OriginKind};
 use crate::session::DescribedColumn;
 use crate::types::{NativeType, TypePolicy, arrow_type};
 
 /// Words a reading statement begins with.
 const READING: [&str; 4] = ["select", "with", "values", "table"];
 /// How the work report and messages call the query.
-const OBJECT: &str = "the given query";
+pub(crate) const OBJECT: &str = "the given query";
 
 /// What the split of such a query carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +132,8 @@ pub(crate) fn origins(schema: &Schema) -> Vec<ColumnOrigin> {
         .map(|field| ColumnOrigin {
             table: OBJECT.to_owned(),
             column: field.name().clone(),
+            // Whatever the query computes it from, its text can be changed.
+            kind: OriginKind::Expression,
         })
         .collect()
 }

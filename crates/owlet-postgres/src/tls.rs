@@ -13,8 +13,35 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::failure::UNTRUSTED_HINT;
 use crate::options::SslMode;
 use crate::settings::Settings;
+
+/// With `ca_file`, `sslmode = "require"` checks the certificate too, so the general advice would not help.
+pub(crate) fn with_advice(error: ConnectorError, settings: &Settings) -> ConnectorError {
+    match error {
+        ConnectorError::Unreachable {
+            catalog,
+            message,
+            hint,
+        } if settings.ca_file.is_some() && hint == UNTRUSTED_HINT => {
+            let way_out = if settings.sslmode == SslMode::Require {
+                "remove ca_file"
+            } else {
+                "remove ca_file and choose sslmode = \"require\""
+            };
+            ConnectorError::Unreachable {
+                catalog,
+                message,
+                hint: format!(
+                    "the server's certificate is not signed by an authority of ca_file: name the right file, or \
+                     {way_out} to accept any certificate"
+                ),
+            }
+        }
+        other => other,
+    }
+}
 
 /// The TLS connector for these settings in this mode; reads the authorities' certificates.
 pub(crate) fn connector(

@@ -150,7 +150,7 @@ const FAMILIES: &[(Family, &str, &str)] = &[
     (
         Family::Interval,
         "interval",
-        "months, days and nanoseconds; more than 292 years of hours do not fit and fail the query; infinity: option \
+        "months, days and nanoseconds; 24 hours are a day; more than 2147483647 days fail the query; infinity: option \
          infinity",
     ),
     (Family::Uuid, "uuid", "lower case with hyphens"),

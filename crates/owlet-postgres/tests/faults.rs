@@ -83,6 +83,30 @@ async fn a_dropped_stream_ends_the_statement() {
     assert_eq!(connector.schemas().await.expect("schemas"), ["public"]);
 }
 
+/// A client that is killed says nothing: its sockets are closed, and the server notices while it runs the statement.
+#[tokio::test]
+async fn a_killed_client_ends_the_statement() {
+    let database = Database::create("killed").await;
+    database.run(SLOW).await;
+    let version = database.text("SHOW server_version_num").await;
+    if version
+        .and_then(|version| version.parse::<u32>().ok())
+        .is_none_or(|version| version < 140_000)
+    {
+        return;
+    }
+    let proxy = CuttingProxy::start().await;
+    let connector = proxy.connector(&database);
+    let plan = plan_all(&connector, "silent").await;
+    let mut stream = connector.open(&plan, 0, context());
+    let waiting = tokio::time::timeout(Duration::from_millis(300), stream.next()).await;
+    assert!(waiting.is_err());
+    assert_eq!(running_statements(&database).await, 1);
+    proxy.kill_all();
+    assert!(until_quiet(&database).await < Duration::from_secs(8));
+    drop(stream);
+}
+
 #[tokio::test]
 async fn cancellation_ends_the_statement() {
     let database = Database::create("cancels").await;
@@ -266,6 +290,8 @@ struct CuttingProxy {
     port: u16,
     /// Bytes for each connection by its number; later ones are not cut.
     limits: Arc<std::sync::Mutex<Vec<usize>>>,
+    /// Ends all connections when it is told.
+    killing: tokio::sync::watch::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -282,6 +308,7 @@ impl CuttingProxy {
         let port = listener.local_addr().expect("address").port();
         let limits: Arc<std::sync::Mutex<Vec<usize>>> = Arc::default();
         let shared = Arc::clone(&limits);
+        let (killing, killed) = tokio::sync::watch::channel(());
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let limit = {
@@ -293,10 +320,26 @@ impl CuttingProxy {
                     }
                 };
                 let server = TcpStream::connect(&place).await.expect("server");
-                tokio::spawn(forward(client, server, limit));
+                let mut killed = killed.clone();
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = forward(client, server, limit) => {}
+                        _ = killed.changed() => {}
+                    }
+                });
             }
         });
-        Self { port, limits, task }
+        Self {
+            port,
+            limits,
+            killing,
+            task,
+        }
+    }
+
+    /// Closes both sides of every connection, as the kernel does for a killed process.
+    fn kill_all(&self) {
+        let _ = self.killing.send(());
     }
 
     fn connector(&self, database: &Database) -> PostgresConnector {
@@ -321,24 +364,29 @@ impl Drop for CuttingProxy {
 async fn forward(client: TcpStream, server: TcpStream, limit: usize) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let upward = tokio::spawn(async move {
+    let upward = async {
         let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
         let _ = to_server.shutdown().await;
-    });
-    let mut left = limit;
-    let mut buffer = vec![0; 64 << 10];
-    while left > 0 {
-        let length = match from_server.read(&mut buffer).await {
-            Ok(0) | Err(_) => break,
-            Ok(length) => length.min(left),
-        };
-        if to_client.write_all(&buffer[..length]).await.is_err() {
-            break;
+        std::future::pending::<()>().await;
+    };
+    let downward = async {
+        let mut left = limit;
+        let mut buffer = vec![0; 64 << 10];
+        while left > 0 {
+            let length = match from_server.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(length) => length.min(left),
+            };
+            if to_client.write_all(&buffer[..length]).await.is_err() {
+                break;
+            }
+            left -= length;
         }
-        left -= length;
+    };
+    tokio::select! {
+        () = upward => {}
+        () = downward => {}
     }
-    drop(to_client);
-    upward.abort();
 }
 
 #[tokio::test]

@@ -279,6 +279,14 @@ async fn native(
     read_plan(connector, &plan, &context()).await
 }
 
+/// Since version 16 the server itself refuses to make large objects in read-only transactions.
+async fn refuses_large_objects(database: &Database) -> bool {
+    let version = database.text("SHOW server_version_num").await;
+    version
+        .and_then(|version| version.parse::<u32>().ok())
+        .is_some_and(|version| version >= 160_000)
+}
+
 #[tokio::test]
 async fn queries_in_the_servers_own_sql() {
     let database = Database::create("native").await;
@@ -339,6 +347,28 @@ async fn queries_in_the_servers_own_sql() {
     assert_eq!(
         database.text("SELECT count(*) FROM t").await.as_deref(),
         Some("2")
+    );
+
+    let error = native(&connector, "SELECT * FROM t")
+        .await
+        .expect_err("no schema");
+    assert!(
+        matches!(&error, ConnectorError::QueryRefused { message, hint, .. }
+            if message.contains("\"t\"") && hint.contains("search_path")),
+        "{error}"
+    );
+    // What a function writes in spite of all does not stay.
+    let written = native(&connector, "SELECT lo_create(0)::int8 AS made").await;
+    assert!(
+        written.is_ok() || refuses_large_objects(&database).await,
+        "{written:?}"
+    );
+    assert_eq!(
+        database
+            .text("SELECT count(*) FROM pg_largeobject_metadata")
+            .await
+            .as_deref(),
+        Some("0")
     );
 
     let mut options = database.options();

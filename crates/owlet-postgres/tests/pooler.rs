@@ -108,3 +108,48 @@ async fn a_dropped_stream_ends_the_statement_behind_a_pooler() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// The pooler ends its connection to the server when a client is gone, and the server notices while it runs the statement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_client_ends_the_statement_behind_a_pooler() {
+    let pooler = Pooler::start(4);
+    let database = Database::create("pooled_kill").await;
+    database
+        .run("CREATE VIEW silent AS SELECT 1 AS i FROM (SELECT pg_sleep(60)) AS pause")
+        .await;
+    let version = database.text("SHOW server_version_num").await;
+    if version
+        .and_then(|version| version.parse::<u32>().ok())
+        .is_none_or(|version| version < 140_000)
+    {
+        return;
+    }
+    let url = pooler.url(&database.name);
+    let client = tokio::runtime::Runtime::new().expect("runtime");
+    let reading = client.spawn(async move {
+        let connector = PostgresConnector::new("pg", PostgresOptions::new(url)).expect("options");
+        let metadata = table(&connector, "silent").await;
+        let plan = connector
+            .plan_scan(&request(&metadata))
+            .await
+            .expect("planned");
+        let mut stream = connector.open(&plan, 0, context());
+        let waiting = tokio::time::timeout(Duration::from_millis(500), stream.next()).await;
+        assert!(waiting.is_err());
+        // A killed process drops nothing.
+        std::mem::forget((stream, connector));
+    });
+    reading.await.expect("read");
+    let running = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND query LIKE 'COPY%' AND state = 'active'",
+        database.name
+    );
+    assert_eq!(database.text(&running).await.as_deref(), Some("1"));
+    client.shutdown_background();
+    let mut patience = 80;
+    while database.text(&running).await.as_deref() != Some("0") {
+        patience -= 1;
+        assert!(patience > 0, "the statement goes on");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -492,6 +492,54 @@ async fn a_query_over_tables() {
     );
 }
 
+/// Values that do not fit are those of a column, or of what the query computes.
+#[tokio::test]
+async fn values_are_named_by_their_columns() {
+    let database = Database::create("names").await;
+    database
+        .run(
+            "CREATE TABLE t (d date, n numeric(38,0)); INSERT INTO t VALUES \
+             ('infinity', 90000000000000000000000000000000000000), (NULL, 90000000000000000000000000000000000000)",
+        )
+        .await;
+    let connector = database.connector();
+    let metadata = table(&connector, "t").await;
+    let read = async |relation: Relation| {
+        let plan = connector
+            .plan_query(&relation, &options(1))
+            .await
+            .expect("planned");
+        read_plan(&connector, &plan, &context())
+            .await
+            .expect_err("no such value")
+            .to_string()
+    };
+    let error = read(leaf(&metadata)).await;
+    assert!(error.starts_with("value of public.t.d: "), "{error}");
+    let total = |function, name, data_type| Relation::Aggregate {
+        input: Box::new(leaf(&metadata)),
+        keys: Vec::new(),
+        aggregates: vec![AggregateExpression {
+            function,
+            argument: Some(column(&metadata, name)),
+            distinct: false,
+            filter: None,
+            data_type,
+        }],
+    };
+    let error = read(total(AggregateFunction::Maximum, "d", DataType::Date32)).await;
+    assert!(
+        error.starts_with("value of public.t.(an expression of the query): "),
+        "{error}"
+    );
+    let sum = DataType::Decimal128(38, 0);
+    let error = read(total(AggregateFunction::Sum, "n", sum)).await;
+    assert!(
+        error.contains("an expression of the query") && !error.contains("numeric_scale"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn views_and_foreign_tables_are_read_whole() {
     let database = Database::create("views").await;

@@ -485,13 +485,20 @@ async fn dates_and_times() {
         "'-178000000 years'",
         "'178000000 years'",
         "'2562047 hours'",
+        "'2562048 hours'",
+        "'1 day -1 hour'",
         "'-2562047 hours -1 microsecond'",
         "'2147483647 days'",
         "'-1 microsecond'",
     ];
-    let parts = "(extract(year FROM v) * 12 + extract(month FROM v))::int || ' ' || extract(day FROM v) || ' ' || \
-                 ((extract(hour FROM v) * 3600000000 + extract(minute FROM v) * 60000000 + \
-                 extract(microseconds FROM v)) * 1000)::numeric(30,0)";
+    // 24 hours are a day.
+    let length = "(extract(day FROM v)::numeric * 86400000000 + extract(hour FROM v) * 3600000000 + \
+                  extract(minute FROM v) * 60000000 + extract(microseconds FROM v))";
+    let parts = &format!(
+        "(extract(year FROM v) * 12 + extract(month FROM v))::int || ' ' || \
+         div({length}, 86400000000)::bigint || ' ' || \
+         (({length} - div({length}, 86400000000) * 86400000000) * 1000)::numeric(30,0)"
+    );
     let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
     check(&database, "interval", intervals, interval, parts).await;
 }
@@ -539,7 +546,7 @@ async fn times_arrow_cannot_hold() {
         );
     }
     database
-        .run("CREATE TABLE long (v interval); INSERT INTO long VALUES ('2562048 hours')")
+        .run("CREATE TABLE long (v interval); INSERT INTO long VALUES ('2147483647 days 24 hours')")
         .await;
     assert!(matches!(
         read_table(&database.connector(), "long").await,

@@ -81,6 +81,31 @@ pub fn comparable(left: &DataType, right: &DataType) -> bool {
     left_class == right_class && (left_class != TypeClass::Float || left == right)
 }
 
+/// A type in SQL's words, for reasons: `varchar`, `decimal(12,2)`, `array(bigint)`.
+pub(crate) fn sql_name(data_type: &DataType) -> String {
+    match (type_class(data_type), data_type) {
+        (TypeClass::Decimal, _) => match decimal_parts(data_type) {
+            Some((precision, scale)) => format!("decimal({precision},{scale})"),
+            None => "decimal".to_owned(),
+        },
+        (_, DataType::Int8) => "tinyint".to_owned(),
+        (_, DataType::Int16) => "smallint".to_owned(),
+        (_, DataType::Float32) => "real".to_owned(),
+        (TypeClass::Other, DataType::List(item) | DataType::LargeList(item)) => {
+            format!("array({})", sql_name(item.data_type()))
+        }
+        (TypeClass::Other, DataType::Struct(_)) => "row".to_owned(),
+        (TypeClass::Other, DataType::Map(..)) => "map".to_owned(),
+        (TypeClass::Other, DataType::Timestamp(_, None)) => "timestamp".to_owned(),
+        (TypeClass::Other, DataType::Timestamp(_, Some(_))) => {
+            "timestamp with time zone".to_owned()
+        }
+        (TypeClass::Other, DataType::Interval(_) | DataType::Duration(_)) => "interval".to_owned(),
+        (TypeClass::Other, other) => other.to_string().to_lowercase(),
+        (class, _) => class.to_string(),
+    }
+}
+
 fn is_utc(zone: &str) -> bool {
     matches!(
         zone,

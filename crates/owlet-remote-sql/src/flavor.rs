@@ -20,6 +20,17 @@ pub(crate) enum Nullability {
     MayBeNull,
 }
 
+/// Whether a source's encoding has all characters of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// It has.
+    Held,
+    /// It lacks one, so no value there is this text.
+    NeverHeld,
+    /// Not known.
+    Unknown,
+}
+
 /// A dialect's spelling and its exactness table.
 pub(crate) trait Flavor: Debug + Send + Sync {
     /// Name for people.
@@ -45,6 +56,11 @@ pub(crate) trait Flavor: Debug + Send + Sync {
     /// What limits text computations on this source as a whole, e.g. its encoding.
     fn text_refusal(&self) -> Option<String> {
         None
+    }
+
+    /// Whether this text can be a value of the source.
+    fn holding(&self, _text: &str) -> Holding {
+        Holding::Held
     }
 
     /// Whether a value of this type, passed through from this column if there is one, may be longer than what the
@@ -108,6 +124,6 @@ pub(crate) trait Flavor: Debug + Send + Sync {
         None
     }
 
-    /// How many columns a result may have.
+    /// How many columns a result or a derived table may have.
     fn maximum_columns(&self) -> usize;
 }

@@ -4,7 +4,7 @@
 use arrow_schema::DataType;
 use owlet_connector::Expression;
 
-use crate::class::comparable;
+use crate::class::{comparable, sql_name};
 use crate::dialect::Refusal;
 use crate::fragment::Fragment;
 use crate::relation::JoinKind;
@@ -45,7 +45,8 @@ pub(crate) fn render_join(
         if !comparable(&keys[0].data_type, &keys[1].data_type) {
             let reason = format!(
                 "{} and {} are different types",
-                keys[0].data_type, keys[1].data_type
+                sql_name(&keys[0].data_type),
+                sql_name(&keys[1].data_type)
             );
             return Err(refuse(Construct::JoinKey, &keys, reason));
         }

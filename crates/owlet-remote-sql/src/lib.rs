@@ -13,6 +13,7 @@ pub mod dialect;
 pub mod docs;
 mod double_bounds;
 mod flavor;
+mod foreign_text;
 mod fragment;
 mod join;
 mod limits;

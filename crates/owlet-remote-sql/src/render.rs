@@ -14,7 +14,7 @@ use crate::limits::{MAXIMUM_MEMBERS, check_expression_depth, check_relation_dept
 use crate::relation::{
     AggregateExpression, AggregateFunction, OutputColumn, Relation, RemoteTable,
 };
-use crate::rule::{Call, Construct, Detail, Verdict, find_rule, refuse};
+use crate::rule::{Call, Construct, Detail, Verdict, find_rule, not_known, refuse};
 use crate::select::{Select, merge_collations};
 use crate::translate::{apply_rule, translate, translate_predicate};
 
@@ -23,6 +23,7 @@ pub(crate) fn render(flavor: &dyn Flavor, relation: &Relation) -> Result<RemoteQ
     check_relation_depth(relation)?;
     let renderer = Renderer::new(flavor);
     let select = renderer.relation(relation)?;
+    renderer.check_columns(select.items.len())?;
     let sql = select.to_sql(flavor);
     check_size(&sql)?;
     Ok(RemoteQuery { sql })
@@ -424,16 +425,7 @@ impl<'a> Renderer<'a> {
             None => String::new(),
         };
         let Some(rule) = find_rule(flavor.rules(), construct, &operands) else {
-            let types: Vec<String> = operands
-                .iter()
-                .map(|operand| operand.data_type.to_string())
-                .collect();
-            let reason = format!(
-                "not known to be exact in {} for ({})",
-                flavor.title(),
-                types.join(", ")
-            );
-            return Err(refuse(construct, &operands, reason));
+            return Err(not_known(flavor, construct, &operands));
         };
         let call = Call {
             flavor,

@@ -6,7 +6,7 @@ use std::fmt;
 use arrow_schema::DataType;
 use owlet_connector::{ArithmeticOperator, CastFailure, CompareOperator, Truth};
 
-use crate::class::{TypeClass, type_class};
+use crate::class::{TypeClass, sql_name, type_class};
 use crate::dialect::Refusal;
 use crate::flavor::Flavor;
 use crate::fragment::Fragment;
@@ -157,6 +157,11 @@ impl Call<'_> {
     pub fn refuse(&self, construct: Construct, reason: impl fmt::Display) -> Refusal {
         refuse(construct, self.operands, reason)
     }
+
+    /// The reason where the result would have another type at the source.
+    pub fn type_reason(&self) -> String {
+        format!("not with a result of type {}", sql_name(self.data_type))
+    }
 }
 
 /// A refusal that says what is done to which operands, and why that is not exact.
@@ -165,19 +170,71 @@ pub(crate) fn refuse(
     operands: &[Fragment],
     reason: impl fmt::Display,
 ) -> Refusal {
+    Refusal::new(format!(
+        "{} {}: {reason}",
+        construct.activity(),
+        operand_labels(operands)
+    ))
+}
+
+/// A refusal of what has no row.
+pub(crate) fn not_known(
+    flavor: &dyn Flavor,
+    construct: Construct,
+    operands: &[Fragment],
+) -> Refusal {
+    let types: Vec<String> = operands
+        .iter()
+        .map(|operand| sql_name(&operand.data_type))
+        .collect();
+    let reason = format!(
+        "not known to be exact in {} for ({})",
+        flavor.title(),
+        types.join(", ")
+    );
+    refuse(construct, operands, reason)
+}
+
+/// The operands for a refusal, without constants.
+pub(crate) fn operand_labels(operands: &[Fragment]) -> String {
     let mut labels: Vec<&str> = operands
         .iter()
         .filter(|operand| operand.literal.is_none())
         .map(|operand| operand.label.as_str())
         .collect();
     labels.dedup();
-    let over = match labels.as_slice() {
+    match labels.as_slice() {
         [] => "constants".to_owned(),
         [one] => (*one).to_owned(),
         [first, second] => format!("{first} and {second}"),
         [first, .., last] => format!("{first} … {last}"),
-    };
-    Refusal::new(format!("{} {over}: {reason}", construct.activity()))
+    }
+}
+
+/// A function in words of SQL: some are the engine's own forms of operators and casts.
+pub(crate) fn function_words(name: &str) -> String {
+    match name {
+        "owlet_cast" => "cast".to_owned(),
+        "owlet_try_cast" => "TRY_CAST".to_owned(),
+        "owlet_try" => "TRY".to_owned(),
+        "owlet_checked_add" => "`+`".to_owned(),
+        "owlet_checked_subtract" => "`-`".to_owned(),
+        "owlet_checked_multiply" => "`*`".to_owned(),
+        "owlet_checked_negate" => "unary `-`".to_owned(),
+        "owlet_decimal_divide" => "decimal `/`".to_owned(),
+        "owlet_date_difference" => "difference".to_owned(),
+        "owlet_interval_multiple" => "interval `*`".to_owned(),
+        "owlet_interval_quotient" => "interval `/`".to_owned(),
+        "owlet_like_pattern" => "LIKE".to_owned(),
+        "owlet_subscript" => "subscript".to_owned(),
+        "owlet_unsigned_zero" => "sign of zero".to_owned(),
+        "owlet_zoned_timestamp" => "time zone".to_owned(),
+        "owlet_read_decimal" => "cast to decimal".to_owned(),
+        crate::case_folding::ASCII_LOWER => "lower()".to_owned(),
+        crate::case_folding::ASCII_UPPER => "upper()".to_owned(),
+        crate::foreign_text::UTF8_BYTES => "comparison".to_owned(),
+        other => format!("{}()", other.strip_prefix("owlet_").unwrap_or(other)),
+    }
 }
 
 /// Finds the row for a construct over these operands.
@@ -251,7 +308,7 @@ impl Construct {
             Self::Arithmetic(operator) => format!("`{}` on", arithmetic_symbol(*operator)),
             Self::Negative => "`-` on".to_owned(),
             Self::Cast(target) => format!("cast to {target} of"),
-            Self::Function(name) => format!("{name}() of"),
+            Self::Function(name) => format!("{} of", function_words(name)),
             Self::Grouping => "grouping by".to_owned(),
             Self::JoinKey => "joining on".to_owned(),
             Self::SortKey => "ordering by".to_owned(),

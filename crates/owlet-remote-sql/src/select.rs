@@ -80,7 +80,11 @@ impl Select {
             self.add_guards(guards);
         }
         let row_wise = self.is_row_wise();
-        let form = if row_wise {
+        let companions = self.items.iter().filter(|item| item.native.is_some());
+        // Native forms make comparisons cheap; they are given up where a derived table has no room for them.
+        let has_room = self.items.len() + companions.count() <= flavor.maximum_columns();
+        let with_native = row_wise && has_room;
+        let form = if with_native {
             OutputForm::CanonicalAndNative
         } else {
             OutputForm::Canonical
@@ -99,7 +103,7 @@ impl Select {
                 native: item
                     .native
                     .as_ref()
-                    .filter(|_| row_wise)
+                    .filter(|_| with_native)
                     .map(|native| Native {
                         sql: format!("{alias}.n{position}"),
                         kind: native.kind,

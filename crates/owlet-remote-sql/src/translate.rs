@@ -4,14 +4,16 @@ use arrow_schema::DataType;
 use owlet_connector::{ArithmeticOperator, Expression, Literal, LiteralValue};
 
 use crate::case_folding::with_ascii_folding;
-use crate::class::{TypeClass, comparable, decimal_parts, type_class};
+use crate::class::{TypeClass, comparable, decimal_parts, sql_name, type_class};
 use crate::dialect::Refusal;
 use crate::double_bounds::between_decimals;
 use crate::flavor::Flavor;
+use crate::foreign_text::{UTF8_BYTES, without_foreign_text};
 use crate::fragment::{Fragment, TextCollation};
 use crate::limits::check_size;
 use crate::rule::{
-    Call, Connective, Construct, Detail, Verdict, compare_construct, find_rule, refuse,
+    Call, Connective, Construct, Detail, Verdict, compare_construct, find_rule, function_words,
+    not_known, operand_labels, refuse,
 };
 
 /// Spells an expression over the columns `scope`, or refuses its first part that is not exact.
@@ -21,7 +23,12 @@ pub(crate) fn translate(
     scope: &[Fragment],
 ) -> Result<Fragment, Refusal> {
     // The same predicate in a form that more sources, or their indexes, can answer.
-    let rewritten = [between_decimals(expression), with_ascii_folding(expression)]
+    let rewritings = [
+        between_decimals(expression),
+        with_ascii_folding(expression),
+        without_foreign_text(flavor, expression),
+    ];
+    let rewritten = rewritings
         .into_iter()
         .flatten()
         .find_map(|rewritten| translate_unchecked(flavor, &rewritten, scope).ok());
@@ -43,7 +50,7 @@ pub(crate) fn translate_predicate(
     if fragment.data_type != DataType::Boolean {
         return Err(Refusal::new(format!(
             "a predicate of type {} is not boolean",
-            fragment.data_type
+            sql_name(&fragment.data_type)
         )));
     }
     Ok(fragment)
@@ -58,19 +65,7 @@ pub(crate) fn apply_rule(
     detail: Detail,
 ) -> Result<String, Refusal> {
     let Some(rule) = find_rule(flavor.rules(), construct, operands) else {
-        let types: Vec<String> = operands
-            .iter()
-            .map(|operand| operand.data_type.to_string())
-            .collect();
-        return Err(refuse(
-            construct,
-            operands,
-            format!(
-                "not known to be exact in {} for ({})",
-                flavor.title(),
-                types.join(", ")
-            ),
-        ));
+        return Err(not_known(flavor, construct, operands));
     };
     let call = Call {
         flavor,
@@ -285,7 +280,9 @@ fn translate_unchecked(
             );
             let Some(construct) = construct else {
                 return Err(Refusal::new(format!(
-                    "function {name} is not in the exactness table of {}",
+                    "{} of {}: not known to be exact in {}",
+                    function_words(name),
+                    operand_labels(&operands),
                     flavor.title()
                 )));
             };
@@ -396,7 +393,7 @@ fn construct_depends_on_encoding(construct: Construct) -> bool {
             | Construct::Grouping
             | Construct::JoinKey
             | Construct::Function("coalesce")
-            | Construct::Function("nullif")
+            | Construct::Function("nullif" | UTF8_BYTES)
             | Construct::Arithmetic(ArithmeticOperator::Concatenate)
     )
 }
@@ -409,7 +406,8 @@ fn require_comparable(construct: Construct, operands: &[Fragment]) -> Result<(),
         if !comparable(&first.data_type, &other.data_type) {
             let reason = format!(
                 "{} and {} are different types",
-                first.data_type, other.data_type
+                sql_name(&first.data_type),
+                sql_name(&other.data_type)
             );
             return Err(refuse(construct, operands, reason));
         }
@@ -429,8 +427,9 @@ pub(crate) fn require_type(
             result.data_type == *data_type || (planned_text && result.class() == TypeClass::Text);
         if !same {
             let reason = format!(
-                "a result of type {} where {data_type} is planned",
-                result.data_type
+                "a result of type {} where {} is wanted",
+                sql_name(&result.data_type),
+                sql_name(data_type)
             );
             return Err(refuse(construct, results, reason));
         }

@@ -217,7 +217,29 @@ fn what_is_not_exact_is_refused_by_name() {
     );
     assert_eq!(
         reason(function("frobnicate", vec![col(&users, 1)], DataType::Utf8)),
-        "function frobnicate is not in the exactness table of PostgreSQL"
+        "frobnicate() of users.name: not known to be exact in PostgreSQL"
+    );
+    let seen = col(&users, 7);
+    let price = col(&users, 4);
+    assert_eq!(
+        reason(function("owlet_cast", vec![seen], DataType::Utf8)),
+        "cast of users.seen: not with a result of type varchar"
+    );
+    assert_eq!(
+        reason(function(
+            "owlet_decimal_divide",
+            vec![price.clone(), price.clone()],
+            DataType::Decimal128(38, 18)
+        )),
+        "decimal `/` of users.price: not known to be exact in PostgreSQL"
+    );
+    assert_eq!(
+        reason(function("abs", vec![col(&users, 7)], DataType::Int64)),
+        "abs() of users.seen: not known to be exact in PostgreSQL for (timestamp with time zone)"
+    );
+    assert_eq!(
+        reason(equal(price, float64(1.0))),
+        "comparing users.price: decimal(10,2) and double are different types"
     );
     let cross = Relation::Join {
         left: Box::new(users.clone()),
@@ -230,6 +252,35 @@ fn what_is_not_exact_is_refused_by_name() {
         refusal(&cross),
         "a join without equal keys would be a cross join at the source"
     );
+}
+
+#[test]
+fn companions_stand_in_a_derived_table_as_far_as_it_has_room() {
+    let wide = |columns: usize| {
+        let columns =
+            (0..columns).map(|number| column_of(&format!("u{number}"), DataType::Utf8, "uuid"));
+        let cut = limit(table("wide", columns.collect()), 0, Some(5));
+        let test = equal(col(&cut, 0), text("00000000-0000-0000-0000-000000000001"));
+        filter(cut, test)
+    };
+    let narrow = sql(&wide(832));
+    assert!(narrow.contains("AS n831"), "{narrow}");
+    assert!(narrow.contains("t1.n0 = '00000000-0000-0000-0000-000000000001'::uuid"));
+    let widest = sql(&wide(1600));
+    assert!(!widest.contains(" AS n0"), "{widest}");
+    assert!(widest.contains("t1.c0 = '00000000-0000-0000-0000-000000000001'::text"));
+    assert_eq!(
+        refusal(&wide(1665)),
+        "1665 columns are more than PostgreSQL returns (1664)"
+    );
+    let joined = Relation::Join {
+        left: Box::new(wide(1000)),
+        right: Box::new(wide(1000)),
+        kind: JoinKind::Inner,
+        on: vec![(col(&wide(1), 0), col(&wide(1), 0))],
+        filter: None,
+    };
+    assert!(refusal(&joined).starts_with("2000 columns are more"));
 }
 
 #[test]

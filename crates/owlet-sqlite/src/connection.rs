@@ -140,8 +140,9 @@ impl Pool {
     }
 
     fn give_back(&self, identity: FileIdentity, connection: Connection) {
-        // A connection inside a transaction would keep its old snapshot, and a writer waiting.
-        if !connection.is_autocommit() {
+        // A connection inside a transaction would keep its old snapshot, and a writer waiting. After a panic nobody
+        // knows what state it is in.
+        if !connection.is_autocommit() || std::thread::panicking() {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

@@ -107,16 +107,31 @@ fn double(context: &Context<'_>) -> Result<f64> {
 }
 
 fn length(context: &Context<'_>) -> Result<Option<i64>> {
-    let text: Option<String> = context.get(0)?;
+    let text = text(context)?;
     Ok(text.and_then(|text| i64::try_from(text.chars().count()).ok()))
 }
 
 fn substring(context: &Context<'_>) -> Result<Option<String>> {
-    let (text, start, length): (Option<String>, i64, i64) =
-        (context.get(0)?, context.get(1)?, context.get(2)?);
+    let text = text(context)?;
+    let (start, length): (i64, i64) = (context.get(1)?, context.get(2)?);
     let before = usize::try_from(start.saturating_sub(1)).unwrap_or(0);
     let length = usize::try_from(length).unwrap_or(0);
     Ok(text.map(|text| text.chars().skip(before).take(length).collect()))
+}
+
+/// The first argument, of which characters are wanted.
+fn text(context: &Context<'_>) -> Result<Option<String>> {
+    let value = context.get_raw(0);
+    if let ValueRef::Text(bytes) = value
+        && std::str::from_utf8(bytes).is_err()
+    {
+        return Err(Misfit {
+            column: String::new(),
+            message: format!("{} and has no characters", describe(value)),
+        }
+        .into_sqlite());
+    }
+    context.get(0)
 }
 
 /// The exact sum of integers: 2^64 of them fit the 128 bits it is kept in.

@@ -9,7 +9,7 @@ use owlet_connector::{
 use owlet_remote_sql::sqlite::column::{
     ANY_TYPE, ColumnKind, ROW_NUMBER_TYPE, STRICT_SUFFIX, UNKNOWN_TYPE,
 };
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{ErrorCode, OptionalExtension, params};
 
 use crate::connection::PooledConnection;
 
@@ -63,12 +63,20 @@ pub(crate) fn table(connection: &PooledConnection, name: &str) -> Result<Option<
     }
 }
 
-/// Metadata of every table.
+/// Metadata of every table. One whose definition is broken, such as a view of a dropped table, must not hide the
+/// others: it is listed without columns, with the reason as its comment.
 pub(crate) fn all_tables(connection: &PooledConnection) -> Result<Vec<TableMetadata>> {
     let listing = list(connection).map_err(|error| connection.error(&error))?;
     listing
         .iter()
-        .map(|listed| describe(connection, listed))
+        .map(|listed| {
+            read_table(connection, listed).or_else(|error| {
+                match definition_error(connection, listed, &error) {
+                    Some(reason) => Ok(listed.without_columns(reason.to_string())),
+                    None => Err(connection.error(&error)),
+                }
+            })
+        })
         .collect()
 }
 
@@ -101,6 +109,20 @@ impl Listed {
         match self.kind {
             TableKind::View => column.is_undeclared() || may_be_mixture(),
             _ => self.is_stored && column.is_undeclared(),
+        }
+    }
+
+    /// For a table that cannot be described, and why.
+    fn without_columns(&self, reason: String) -> TableMetadata {
+        TableMetadata {
+            schema: SCHEMA.to_owned(),
+            name: self.name.clone(),
+            kind: self.kind,
+            columns: Vec::new(),
+            rows: RowCount::Unknown,
+            bytes: None,
+            primary_key: Vec::new(),
+            comment: Some(reason),
         }
     }
 
@@ -151,7 +173,37 @@ fn list(connection: &PooledConnection) -> rusqlite::Result<Vec<Listed>> {
 }
 
 fn describe(connection: &PooledConnection, listed: &Listed) -> Result<TableMetadata> {
-    read_table(connection, listed).map_err(|error| connection.error(&error))
+    read_table(connection, listed).map_err(|error| {
+        definition_error(connection, listed, &error).unwrap_or_else(|| connection.error(&error))
+    })
+}
+
+/// The error of a table whose own definition is at fault; `None` when the file or a lock is.
+fn definition_error(
+    connection: &PooledConnection,
+    listed: &Listed,
+    error: &rusqlite::Error,
+) -> Option<ConnectorError> {
+    // SQLite's general error, for all that is wrong with the meaning of a statement.
+    if error.sqlite_error_code() != Some(ErrorCode::Unknown) {
+        return None;
+    }
+    let reason = match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        other => other.to_string(),
+    };
+    let kind = match listed.kind {
+        TableKind::View => "view",
+        _ => "table",
+    };
+    Some(ConnectorError::Source {
+        catalog: connection.catalog().to_owned(),
+        code: None,
+        message: format!(
+            "the definition of {kind} {} does not work: {reason}; correct the {kind}, or drop it",
+            listed.name
+        ),
+    })
 }
 
 fn read_table(connection: &PooledConnection, listed: &Listed) -> rusqlite::Result<TableMetadata> {

@@ -1,9 +1,10 @@
 //! Runs one statement on a blocking thread and sends its batches through a bounded channel. Dropping the stream
 //! interrupts the statement. Must never know plans.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
@@ -11,8 +12,9 @@ use arrow_schema::Schema;
 use futures::Stream;
 use owlet_connector::{ConnectorError, Result, WorkRecorder};
 use rusqlite::InterruptHandle;
-use rusqlite::types::Value;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::connection::{Pool, PooledConnection};
@@ -40,41 +42,27 @@ pub(crate) struct Statement {
 impl Statement {
     /// Starts at once; the stream ends after the last batch or the first error.
     pub fn start(self) -> StatementStream {
-        let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
-        let control = Arc::new(Control::default());
-        let cancelled = Box::pin(self.cancellation.clone().cancelled_owned());
-        let running = Arc::clone(&control);
-        tokio::task::spawn_blocking(move || {
-            let outcome = self.run(&sender, &running);
-            running.finish();
-            if let Err(error) = outcome {
-                // The reader may be gone; then nobody wants the error.
-                let _ = sender.blocking_send(Err(error));
-            }
-        });
-        StatementStream {
-            receiver,
-            control,
-            cancelled,
-            ended: false,
-        }
+        let cancellation = self.cancellation.clone();
+        stream_from_thread(&cancellation, move |sender, control| {
+            self.run(sender, control)
+        })
     }
 
-    fn run(&self, sender: &mpsc::Sender<Result<RecordBatch>>, control: &Control) -> Result<()> {
+    /// Ends well only after the last row.
+    fn run(&self, sender: &mpsc::Sender<RecordBatch>, control: &Control) -> Result<()> {
         let connection = self.pool.take()?;
         if !control.begin(connection.get_interrupt_handle()) {
-            return Ok(());
+            return Err(ConnectorError::Cancelled);
         }
-        let outcome = self.read(&connection, sender);
-        // Before the connection goes back to the pool: an interrupt must not hit its next statement.
-        control.finish();
-        outcome
+        // Dropped before the connection goes back to the pool: an interrupt must not hit its next statement.
+        let _running = FinishOnDrop(control);
+        self.read(&connection, sender)
     }
 
     fn read(
         &self,
         connection: &PooledConnection,
-        sender: &mpsc::Sender<Result<RecordBatch>>,
+        sender: &mpsc::Sender<RecordBatch>,
     ) -> Result<()> {
         let sqlite = |error: rusqlite::Error| connection.error(&error);
         self.work.add_request();
@@ -86,13 +74,12 @@ impl Statement {
                 .append(|position| row.get_ref(position))
                 .map_err(sqlite)?;
             if let Err(unfit) = appended {
-                let value = row.get::<_, Value>(unfit.column).ok();
-                let key = value.and_then(|value| self.row_number(connection, &unfit, &value));
+                let value = row.get_ref(unfit.column).map_err(sqlite)?;
+                let key = self.row_number(connection, &unfit, value);
                 return Err(decoder.error(unfit, key));
             }
-            let is_full = decoder.rows() >= self.batch_rows || decoder.bytes() >= BATCH_BYTES;
-            if is_full && !self.send(&mut decoder, sender)? {
-                return Ok(());
+            if decoder.rows() >= self.batch_rows || decoder.bytes() >= BATCH_BYTES {
+                self.send(&mut decoder, sender)?;
             }
         }
         if decoder.rows() > 0 {
@@ -101,16 +88,14 @@ impl Statement {
         Ok(())
     }
 
-    /// Whether the reader still wants more.
-    fn send(
-        &self,
-        decoder: &mut Decoder,
-        sender: &mpsc::Sender<Result<RecordBatch>>,
-    ) -> Result<bool> {
+    fn send(&self, decoder: &mut Decoder, sender: &mpsc::Sender<RecordBatch>) -> Result<()> {
         self.work.add_bytes(decoder.bytes() as u64)?;
         self.work.add_rows_returned(decoder.rows() as u64)?;
         let batch = decoder.finish()?;
-        Ok(sender.blocking_send(Ok(batch)).is_ok())
+        // The reader is gone.
+        sender
+            .blocking_send(batch)
+            .map_err(|_| ConnectorError::Cancelled)
     }
 
     /// The number of a row with the offending value, for the error message; not every table has one.
@@ -118,7 +103,7 @@ impl Statement {
         &self,
         connection: &PooledConnection,
         unfit: &Unfit,
-        value: &Value,
+        value: ValueRef<'_>,
     ) -> Option<i64> {
         let source = self.columns.get(unfit.column)?;
         if source.table.is_empty() {
@@ -130,7 +115,30 @@ impl Statement {
             "SELECT _rowid_ FROM main.{} WHERE {column} IS ?1 AND typeof({column}) = typeof(?1) LIMIT 1",
             quote(&source.table)
         );
+        // Bound as it is stored: a text need not be UTF-8.
+        let value = ToSqlOutput::Borrowed(value);
         connection.query_row(&sql, [value], |row| row.get(0)).ok()
+    }
+}
+
+/// Runs `work` on a blocking thread and streams the batches it sends.
+fn stream_from_thread(
+    cancellation: &CancellationToken,
+    work: impl FnOnce(&mpsc::Sender<RecordBatch>, &Control) -> Result<()> + Send + 'static,
+) -> StatementStream {
+    let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
+    let control = Arc::new(Control::default());
+    let running = Arc::clone(&control);
+    let worker = tokio::task::spawn_blocking(move || {
+        let _running = FinishOnDrop(&running);
+        work(&sender, &running)
+    });
+    StatementStream {
+        receiver,
+        worker,
+        control,
+        cancelled: Box::pin(cancellation.clone().cancelled_owned()),
+        ended: false,
     }
 }
 
@@ -184,9 +192,20 @@ impl Control {
     }
 }
 
+/// The statement has stopped, even by a panic: nobody has to interrupt it any more.
+struct FinishOnDrop<'a>(&'a Control);
+
+impl Drop for FinishOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
 /// Batches of a running statement.
 pub(crate) struct StatementStream {
-    receiver: mpsc::Receiver<Result<RecordBatch>>,
+    receiver: mpsc::Receiver<RecordBatch>,
+    /// Tells how the statement ended. That no more batches come does not: the thread may be lost.
+    worker: JoinHandle<Result<()>>,
     control: Arc<Control>,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
@@ -204,11 +223,18 @@ impl Stream for StatementStream {
             self.stop();
             return Poll::Ready(Some(Err(ConnectorError::Cancelled)));
         }
-        let polled = self.receiver.poll_recv(context);
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            self.ended = true;
+        if let Some(batch) = ready!(self.receiver.poll_recv(context)) {
+            return Poll::Ready(Some(Ok(batch)));
         }
-        polled
+        let outcome = ready!(Pin::new(&mut self.worker).poll(context));
+        self.ended = true;
+        Poll::Ready(match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(Err(error)),
+            Err(lost) => Some(Err(ConnectorError::Internal(format!(
+                "a SQLite statement ended early: {lost}"
+            )))),
+        })
     }
 }
 
@@ -241,5 +267,67 @@ impl StatementStream {
 impl Drop for StatementStream {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn batch() -> RecordBatch {
+        RecordBatch::new_empty(Arc::new(Schema::empty()))
+    }
+
+    fn send(sender: &mpsc::Sender<RecordBatch>) {
+        sender.blocking_send(batch()).expect("the stream listens");
+    }
+
+    #[tokio::test]
+    async fn a_statement_ends_with_its_outcome() {
+        let cancellation = CancellationToken::new();
+        let mut whole = stream_from_thread(&cancellation, |sender, _| {
+            send(sender);
+            Ok(())
+        });
+        assert!(matches!(whole.next().await, Some(Ok(_))));
+        assert!(whole.next().await.is_none());
+        assert!(whole.next().await.is_none());
+
+        let mut failed = stream_from_thread(&cancellation, |sender, _| {
+            send(sender);
+            Err(ConnectorError::Internal("failed on purpose".to_owned()))
+        });
+        assert!(matches!(failed.next().await, Some(Ok(_))));
+        assert!(matches!(failed.next().await, Some(Err(_))));
+        assert!(failed.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_not_the_end() {
+        let mut stream = stream_from_thread(&CancellationToken::new(), |sender, control| {
+            let connection = Connection::open_in_memory().expect("opens");
+            assert!(control.begin(connection.get_interrupt_handle()));
+            send(sender);
+            panic!("lost on purpose")
+        });
+        assert!(matches!(stream.next().await, Some(Ok(_))));
+        let error = stream.next().await.expect("not the end").expect_err("lost");
+        assert!(error.to_string().contains("lost on purpose"), "{error}");
+        assert!(stream.next().await.is_none());
+        assert!(!stream.control.interrupt(), "nothing runs any more");
+    }
+
+    #[test]
+    fn a_statement_that_never_ran_is_an_error_and_not_the_end() {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let handle = runtime.handle().clone();
+        runtime.shutdown_background();
+        let _entered = handle.enter();
+        let mut stream = stream_from_thread(&CancellationToken::new(), |_, _| Ok(()));
+        let next = futures::executor::block_on(stream.next());
+        assert!(matches!(next, Some(Err(_))), "{next:?}");
     }
 }

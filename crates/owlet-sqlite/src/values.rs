@@ -1,6 +1,8 @@
 //! Reading stored values by what their column promises: timestamps, dates, decimals, doubles, text.
 //! Pure; must never know Arrow arrays or a connection.
 
+use std::borrow::Cow;
+
 use owlet_remote_sql::calendar::{
     Day, MICROSECONDS_PER_DAY, day_from_epoch, epoch_from_day, time_of_day,
 };
@@ -30,7 +32,11 @@ pub(crate) fn describe(value: ValueRef<'_>) -> String {
             let text = String::from_utf8_lossy(bytes);
             let shown: String = text.chars().take(SHOWN_CHARACTERS).collect();
             let more = if shown.len() < text.len() { "…" } else { "" };
-            format!("'{shown}{more}' is a text")
+            let kind = match text {
+                Cow::Borrowed(_) => "a text",
+                Cow::Owned(_) => "a text that is not UTF-8",
+            };
+            format!("'{shown}{more}' is {kind}")
         }
         ValueRef::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
     }
@@ -208,6 +214,15 @@ fn read_zone(bytes: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_say_when_they_are_not_utf8() {
+        assert_eq!(describe(ValueRef::Text("é".as_bytes())), "'é' is a text");
+        assert_eq!(
+            describe(ValueRef::Text(b"v\xc3")),
+            "'v\u{fffd}' is a text that is not UTF-8"
+        );
+    }
 
     #[test]
     fn timestamps_in_their_spellings() {

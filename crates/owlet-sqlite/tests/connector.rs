@@ -467,6 +467,90 @@ async fn a_value_that_does_not_fit_is_named() {
 }
 
 #[tokio::test]
+async fn a_text_that_is_not_utf8_is_named_and_never_the_end() {
+    let source = source(
+        "CREATE TABLE bad (id INTEGER PRIMARY KEY, s TEXT, u, n INTEGER, d DATE, p DECIMAL(10,2));
+         WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 5000)
+         INSERT INTO bad SELECT x, 'v' || x, 'v' || x, x, '2024-01-01', x FROM c;
+         UPDATE bad SET s = CAST(x'76c3' AS TEXT), u = CAST(x'c3' AS TEXT), n = CAST(x'c3' AS TEXT),
+             d = CAST(x'c3' AS TEXT), p = CAST(x'c3' AS TEXT) WHERE id = 4500;",
+    );
+    let bad = table(&source, "bad").await;
+    let error = scan(&source, &request(&bad, &[0, 1]))
+        .await
+        .expect_err("the text is not UTF-8");
+    assert_eq!(
+        error.to_string(),
+        "value of bad.s at key rowid 4500: 'v\u{fffd}' is a text that is not UTF-8, where a UTF-8 text is expected"
+    );
+    for (position, name) in [(2, "u"), (3, "n"), (4, "d"), (5, "p")] {
+        let error = scan(&source, &request(&bad, &[position]))
+            .await
+            .expect_err(name)
+            .to_string();
+        let place = format!(
+            "value of bad.{name} at key rowid 4500: '\u{fffd}' is a text that is not UTF-8"
+        );
+        assert!(error.starts_with(&place), "{error}");
+    }
+    // A scan that does not read the value is whole.
+    let batches = scan(&source, &request(&bad, &[0])).await.expect("numbers");
+    assert_eq!(rows(&batches), 5_000);
+}
+
+#[tokio::test]
+async fn a_broken_view_does_not_hide_the_other_tables() {
+    let source = source(
+        "CREATE TABLE fine (id INTEGER PRIMARY KEY, name TEXT);
+         CREATE VIEW broken AS SELECT * FROM nosuch;
+         CREATE VIEW misspelt AS SELECT nosuch FROM fine;
+         CREATE VIEW nested AS SELECT * FROM broken;",
+    );
+    let described = source
+        .connector
+        .describe_schema("main")
+        .await
+        .expect("the other tables");
+    let columns: Vec<(&str, usize)> = described
+        .iter()
+        .map(|table| (table.name.as_str(), table.columns.len()))
+        .collect();
+    assert_eq!(
+        columns,
+        [("broken", 0), ("fine", 2), ("misspelt", 0), ("nested", 0)]
+    );
+    for name in ["broken", "misspelt", "nested"] {
+        let error = source
+            .connector
+            .table("main", name)
+            .await
+            .expect_err("the view cannot be described")
+            .to_string();
+        assert!(
+            error.contains(&format!(
+                "the definition of view {name} does not work: no such"
+            )),
+            "{error}"
+        );
+        let comment = described
+            .iter()
+            .find(|table| table.name == name)
+            .and_then(|table| table.comment.clone());
+        assert_eq!(comment, Some(error));
+    }
+    let error = source
+        .connector
+        .table("main", "broken")
+        .await
+        .expect_err("the view cannot be described");
+    assert_eq!(
+        error.to_string(),
+        "catalog shop: the source failed: the definition of view broken does not work: \
+         no such table: main.nosuch; correct the view, or drop it"
+    );
+}
+
+#[tokio::test]
 async fn dropping_and_cancelling_interrupt_the_statement() {
     let source = source(
         "CREATE TABLE n (i INTEGER PRIMARY KEY);

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 use crate::units::Period;
 
-/// One SQL statement over PostgreSQL, DynamoDB, SQLite and files, where the data is.
+/// One SQL statement over PostgreSQL, MySQL, DynamoDB, SQLite and files, where the data is.
 #[derive(Debug, Parser)]
 #[command(
     name = "owlet",

@@ -339,25 +339,59 @@ fn position(error: &EngineError) -> Option<(u64, u64)> {
 /// The error's own text and its hint apart; the errors' `Display` puts both on one line.
 pub fn split_hint(error: &EngineError) -> (String, String) {
     let text = error.to_string();
+    let given = parameter_hint(error);
     let hint = match error {
         EngineError::Connector(error) => connector_hint(error),
         EngineError::Syntax { hint, .. }
         | EngineError::Plan { hint, .. }
         | EngineError::TableNotFound { hint, .. }
-        | EngineError::Configuration { hint, .. } => hint.as_str(),
-        EngineError::ResourcesExhausted { .. } | EngineError::Timeout { .. } => text
+        | EngineError::ResourcesExhausted { hint, .. }
+        | EngineError::Configuration { hint, .. } => hint,
+        EngineError::Timeout { .. } => text
             .split_once(" (hint: ")
             .map(|(_, rest)| rest.trim_end_matches(')'))
             .unwrap_or(""),
-        EngineError::Parameter { .. }
-        | EngineError::Execution { .. }
-        | EngineError::Cancelled
-        | EngineError::Internal(_) => "",
+        EngineError::Parameter { .. } => &given,
+        EngineError::Execution { .. } | EngineError::Cancelled | EngineError::Internal(_) => "",
     };
     let message = text
         .strip_suffix(&format!(" (hint: {hint})"))
         .unwrap_or(&text);
-    (message.to_owned(), hint.to_owned())
+    let message = match error {
+        EngineError::Connector(error) => without_store(message, error),
+        _ => message.to_owned(),
+    };
+    (message, hint.to_owned())
+}
+
+/// How a parameter without a value gets one on the command line; empty for other errors.
+fn parameter_hint(error: &EngineError) -> String {
+    match error {
+        EngineError::Parameter { name, message } if message.starts_with("has no value") => {
+            let name = name.trim_start_matches(':');
+            format!("give it with -p {name}=…")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Files asked for by their path are in no catalog: their errors name the store, `file://` or `s3://bucket`, which the
+/// path says as well.
+fn without_store(message: &str, error: &ConnectorError) -> String {
+    let unchanged = || message.to_owned();
+    let Some((store, rest)) = message
+        .strip_prefix("catalog ")
+        .and_then(|rest| rest.split_once(": "))
+    else {
+        return unchanged();
+    };
+    if !store.contains("://") {
+        return unchanged();
+    }
+    match error {
+        ConnectorError::TableNotFound { table, .. } => format!("{table} does not exist"),
+        _ => rest.to_owned(),
+    }
 }
 
 fn connector_hint(error: &ConnectorError) -> &str {
@@ -442,6 +476,47 @@ mod tests {
             "error: catalog rds: cannot reach the source: connection refused\nhint: is it running?\n"
         );
         assert_eq!(error.exit_status().code(), 6);
+    }
+
+    #[test]
+    fn files_asked_for_by_path_are_in_no_catalog() {
+        let missing = |catalog: &str| {
+            let error = ConnectorError::TableNotFound {
+                catalog: catalog.to_owned(),
+                table: "/data/a.csv".to_owned(),
+                hint: "there is no such file or folder".to_owned(),
+            };
+            CliError::from(EngineError::from(error)).report()
+        };
+        assert_eq!(
+            missing("file://"),
+            "error: /data/a.csv does not exist\nhint: there is no such file or folder\n"
+        );
+        assert!(missing("files").starts_with("error: catalog files: table /data/a.csv"));
+        let unreachable = ConnectorError::Unreachable {
+            catalog: "s3://b".to_owned(),
+            message: "s3://b/a.csv: no answer".to_owned(),
+            hint: String::new(),
+        };
+        assert_eq!(
+            CliError::from(EngineError::from(unreachable)).report(),
+            "error: cannot reach the source: s3://b/a.csv: no answer\n"
+        );
+    }
+
+    #[test]
+    fn a_parameter_without_a_value_says_how_to_give_one() {
+        for (name, expected) in [(":id", "-p id=…"), ("2", "-p 2=…")] {
+            let error = EngineError::Parameter {
+                name: name.to_owned(),
+                message: "has no value".to_owned(),
+            };
+            let report = CliError::from(error).report();
+            assert!(
+                report.ends_with(&format!("has no value\nhint: give it with {expected}\n")),
+                "{report}"
+            );
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod errors;
 mod execution;
 mod formats;
 mod interrupt;
+mod leading_comment;
 mod output;
 mod printer;
 mod progress;
@@ -33,7 +34,7 @@ use crate::errors::CliError;
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(leading_comment::told_apart(std::env::args_os()));
     let printer = Printer::new();
     start_logging();
     let status = match commands::run(arguments, printer) {

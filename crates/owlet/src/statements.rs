@@ -100,6 +100,9 @@ pub fn split(text: &str) -> Split {
             '-' if scanner.peek() == Some('-') => scanner.skip_line(),
             '/' if scanner.peek() == Some('*') => {
                 if !scanner.skip_block_comment() {
+                    // It stays in the text, so that whoever reads the statement says where it begins.
+                    start.get_or_insert((offset, line, column));
+                    end = text.len();
                     terminated = false;
                 }
             }
@@ -236,6 +239,13 @@ mod tests {
             ["SELECT 1"]
         );
         assert_eq!(split("-- only a comment").statements, []);
+    }
+
+    #[test]
+    fn a_comment_without_an_end_stays_in_its_statement() {
+        assert_eq!(texts("SELECT 1 /* x;"), ["SELECT 1 /* x;"]);
+        assert_eq!(texts("SELECT 1; /* x"), ["SELECT 1", "/* x"]);
+        assert_eq!(texts("SELECT 1 /* x */"), ["SELECT 1"]);
     }
 
     #[test]

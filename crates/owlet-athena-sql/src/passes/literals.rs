@@ -3,11 +3,16 @@
 
 use std::ops::ControlFlow;
 
+use arrow::compute::kernels::cast_utils::{
+    IntervalParseConfig, IntervalUnit, parse_interval_month_day_nano_config,
+};
 use sqlparser::ast::{
-    DateTimeField, Expr, Interval, Statement, UnaryOperator, Value, ValueWithSpan, VisitorMut,
+    DateTimeField, Expr, Interval, Statement, TypedString, UnaryOperator, Value, ValueWithSpan,
+    VisitorMut,
 };
 
 use crate::errors::SqlError;
+use crate::grammar::INTERVAL_UNITS;
 use crate::passes::build;
 use crate::passes::walk::walk;
 
@@ -48,8 +53,27 @@ impl VisitorMut for Literals {
                         .with_hint(format!("write DECIMAL '{digits}'")),
                 );
             }
+            Expr::TypedString(TypedString {
+                data_type,
+                value:
+                    ValueWithSpan {
+                        value: Value::Placeholder(parameter),
+                        span,
+                    },
+                ..
+            }) => {
+                return ControlFlow::Break(
+                    SqlError::syntax(
+                        span.start,
+                        format!(
+                            "{data_type} stands before a text in quotes, not before a parameter"
+                        ),
+                    )
+                    .with_hint(format!("write CAST({parameter} AS {data_type})")),
+                );
+            }
             Expr::Interval(interval) => {
-                if let Err(error) = two_fields(interval) {
+                if let Err(error) = readable(interval).and_then(|()| two_fields(interval)) {
                     return ControlFlow::Break(error);
                 }
             }
@@ -63,6 +87,31 @@ impl VisitorMut for Literals {
             value.value = Value::SingleQuotedString(std::mem::take(text));
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// The planner would refuse the text as well, without a position.
+fn readable(interval: &Interval) -> Result<(), SqlError> {
+    let Expr::Value(ValueWithSpan {
+        value: Value::SingleQuotedString(text) | Value::Number(text, _),
+        span,
+    }) = interval.value.as_ref()
+    else {
+        return Ok(());
+    };
+    let spelled = match (&interval.leading_field, &interval.last_field) {
+        (_, Some(_)) => return Ok(()),
+        (Some(unit), None) => format!("{text} {unit}"),
+        (None, None) => text.clone(),
+    };
+    let config = IntervalParseConfig::new(IntervalUnit::Second);
+    match parse_interval_month_day_nano_config(&spelled, config) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(SqlError::syntax(
+            span.start,
+            format!("'{text}' does not read as an interval"),
+        )
+        .with_hint(INTERVAL_UNITS)),
     }
 }
 

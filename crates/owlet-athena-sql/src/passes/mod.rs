@@ -19,8 +19,10 @@ pub(crate) mod passthrough;
 mod placeholders;
 pub(crate) mod relations;
 mod repeated_casts;
+mod repeated_wildcards;
 pub(crate) mod select_names;
 mod walk;
+mod wildcards;
 
 /// Runs all passes in the order they need, and reports which parameters the statement uses.
 pub(crate) fn apply(statement: &mut Statement) -> Result<ParameterUse, SqlError> {
@@ -29,6 +31,7 @@ pub(crate) fn apply(statement: &mut Statement) -> Result<ParameterUse, SqlError>
     literals::apply(statement)?;
     limits::apply(statement)?;
     fields::apply(statement)?;
+    wildcards::apply(statement)?;
     // Names come from the select list as written, so before expressions change.
     select_names::apply(statement)?;
     membership::apply(statement)?;

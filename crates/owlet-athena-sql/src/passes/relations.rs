@@ -4,12 +4,13 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    GroupByExpr, Join, JoinConstraint, JoinOperator, Query, Select, SetExpr, Spanned, Statement,
-    TableFactor, TableWithJoins, VisitorMut,
+    GroupByExpr, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Spanned, Statement, TableFactor, TableWithJoins,
+    VisitorMut,
 };
 
 use crate::errors::SqlError;
-use crate::passes::walk::walk;
+use crate::passes::walk::{or_break, walk};
 use crate::using;
 
 /// Rewrites FROM clauses.
@@ -23,6 +24,16 @@ impl VisitorMut for Relations {
     type Break = SqlError;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        for item in &select.projection {
+            if let SelectItem::QualifiedWildcard(
+                SelectItemQualifiedWildcardKind::ObjectName(name),
+                _,
+            ) = item
+                && let Err(error) = refuse_long_name(name)
+            {
+                return ControlFlow::Break(error);
+            }
+        }
         for item in &select.from {
             if let Err(error) = refuse_missing_conditions(&item.joins) {
                 return ControlFlow::Break(error);
@@ -33,6 +44,10 @@ impl VisitorMut for Relations {
             attach_unnests(item);
         }
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<SqlError> {
+        or_break(refuse_long_name(name))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
@@ -80,6 +95,20 @@ impl VisitorMut for Relations {
         };
         ControlFlow::Break(SqlError::unsupported(at, message).with_hint(hint))
     }
+}
+
+/// `a.b.c.d` names no table.
+fn refuse_long_name(name: &ObjectName) -> Result<(), SqlError> {
+    const MOST_PARTS: usize = 3;
+    let parts = name.0.len();
+    if parts <= MOST_PARTS {
+        return Ok(());
+    }
+    Err(SqlError::syntax(
+        name.span().start,
+        format!("{name} has {parts} parts; a table's name has at most {MOST_PARTS}"),
+    )
+    .with_hint("write catalog.schema.table, and names that hold a dot in double quotes"))
 }
 
 /// `a JOIN b` without ON or USING: the parser takes it, and it would be a CROSS JOIN.

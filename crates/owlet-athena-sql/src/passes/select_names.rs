@@ -12,6 +12,7 @@ use sqlparser::ast::{
 use crate::errors::SqlError;
 use crate::names;
 use crate::passes::build;
+use crate::passes::repeated_wildcards;
 use crate::passes::walk::walk;
 
 /// Renames clashing and unnamed select items of every query in the statement.
@@ -32,6 +33,8 @@ impl VisitorMut for Namer {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        self.separate_further_queries(&mut query.body);
+        repeated_wildcards::apply(query);
         // The select list is named here and not in its own visit, because ORDER BY has to follow.
         if let SetExpr::Select(select) = query.body.as_mut() {
             self.name_items(select);
@@ -92,10 +95,40 @@ impl Namer {
         let Some(select) = first_select(&mut query.body) else {
             return;
         };
-        if !select.projection.iter().any(is_wildcard) {
-            return;
+        let renamed = self.separate_items(select);
+        if let Some(order_by) = &mut query.order_by {
+            follow_renames(order_by, &renamed);
         }
+    }
+
+    /// `… UNION SELECT *, id FROM t`: the names of all queries but the first are nobody's.
+    fn separate_further_queries(&mut self, body: &mut SetExpr) {
+        if let SetExpr::SetOperation { left, right, .. } = body {
+            self.separate_further_queries(left);
+            self.separate_all(right);
+        }
+    }
+
+    fn separate_all(&mut self, body: &mut SetExpr) {
+        match body {
+            SetExpr::Select(select) => {
+                self.separate_items(select);
+            }
+            SetExpr::Query(query) => self.separate_from_wildcards(query),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.separate_all(left);
+                self.separate_all(right);
+            }
+            _ => {}
+        }
+    }
+
+    /// Renames all items beside a wildcard; the new name of each name that only one item has.
+    fn separate_items(&mut self, select: &mut Select) -> HashMap<String, Option<String>> {
         let mut renamed: HashMap<String, Option<String>> = HashMap::new();
+        if !select.projection.iter().any(is_wildcard) {
+            return renamed;
+        }
         for item in &mut select.projection {
             let Some(name) = item_name(item).map(|name| name.value.clone()) else {
                 continue;
@@ -107,9 +140,7 @@ impl Namer {
                 .and_modify(|clash| *clash = None)
                 .or_insert(Some(internal));
         }
-        if let Some(order_by) = &mut query.order_by {
-            follow_renames(order_by, &renamed);
-        }
+        renamed
     }
 }
 
@@ -164,7 +195,7 @@ fn order_by_names(order_by: &mut OrderBy, projection: &[SelectItem]) {
     }
 }
 
-fn is_wildcard(item: &SelectItem) -> bool {
+pub(super) fn is_wildcard(item: &SelectItem) -> bool {
     matches!(
         item,
         SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)

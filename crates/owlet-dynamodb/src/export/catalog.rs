@@ -193,13 +193,7 @@ impl ExportCatalog {
             let Some(path) = &self.options.schema_overrides else {
                 return Ok(Arc::default());
             };
-            SchemaOverrides::load(path)
-                .map(Arc::new)
-                .map_err(|message| ConnectorError::Configuration {
-                    catalog: self.store.catalog().to_owned(),
-                    message: format!("the schema override file cannot be used: {message}"),
-                    hint: "`owlet schema infer CATALOG.TABLE --write` makes one".to_owned(),
-                })
+            SchemaOverrides::load_configured(self.store.catalog(), path).map(Arc::new)
         };
         self.overrides.get_or_try_init(load).await.map(Arc::clone)
     }

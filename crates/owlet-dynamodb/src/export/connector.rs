@@ -152,8 +152,11 @@ impl Connector for DynamoDbExportConnector {
                 rights: String::new(),
                 latency: None,
                 problem: error.to_string(),
-                fix: "check location, credentials and the rights s3:GetObject, s3:ListBucket"
-                    .to_owned(),
+                fix: match &error {
+                    ConnectorError::Authentication { hint, .. } => hint.clone(),
+                    _ => "check location, credentials and the rights s3:GetObject, s3:ListBucket"
+                        .to_owned(),
+                },
             },
         }
     }

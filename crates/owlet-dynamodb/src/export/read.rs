@@ -24,6 +24,7 @@ use super::store::ExportStore;
 use crate::decode::column::OnTypeMismatch;
 use crate::decode::{DecodedColumn, Rejection};
 use crate::transport::cancellable;
+use crate::workers::lost_worker;
 
 type Result<T> = std::result::Result<T, ConnectorError>;
 
@@ -88,13 +89,7 @@ async fn next(receiver: &mut Batches, tasks: &mut JoinSet<()>) -> Option<Result<
     if let Some(batch) = receiver.recv().await {
         return Some(batch);
     }
-    // A reader that ended by a panic must not look like the end of the rows.
-    match tasks.join_next().await {
-        Some(Err(error)) => Some(Err(ConnectorError::Internal(format!(
-            "a reader ended unexpectedly: {error}"
-        )))),
-        _ => None,
-    }
+    lost_worker(tasks).await.map(Err)
 }
 
 async fn read_files(
@@ -160,7 +155,7 @@ async fn feed(
     store: &ExportStore,
     path: &Path,
     context: &ScanContext,
-    chunks: mpsc::Sender<Result<Bytes>>,
+    chunks: mpsc::Sender<Result<Option<Bytes>>>,
 ) {
     context.work.add_request();
     let mut stream = match store.stream(path).await {
@@ -172,7 +167,11 @@ async fn feed(
     };
     loop {
         let piece = match tokio::time::timeout(store.patience(), stream.next()).await {
-            Ok(None) => return,
+            Ok(None) => {
+                // Nobody listens any more when this fails.
+                let _ = chunks.send(Ok(None)).await;
+                return;
+            }
             Ok(Some(piece)) => piece.map_err(|error| store.failure(path, &error)),
             Err(_) => Err(ConnectorError::ConnectionLost {
                 catalog: store.catalog().to_owned(),
@@ -182,7 +181,7 @@ async fn feed(
         };
         let piece = piece.and_then(|piece| {
             context.work.add_bytes(piece.len() as u64)?;
-            Ok(piece)
+            Ok(Some(piece))
         });
         let is_last = piece.is_err();
         if chunks.send(piece).await.is_err() || is_last {
@@ -193,7 +192,8 @@ async fn feed(
 
 /// A file's packed bytes, and their digest so far.
 struct Chunks {
-    receiver: mpsc::Receiver<Result<Bytes>>,
+    /// `None` is the end; a channel that closes without it lost its sender.
+    receiver: mpsc::Receiver<Result<Option<Bytes>>>,
     digest: Md5,
 }
 
@@ -202,11 +202,15 @@ impl Packed for &mut Chunks {
 
     fn next_piece(&mut self) -> Result<Bytes> {
         loop {
-            match self.receiver.blocking_recv() {
+            let piece = self.receiver.blocking_recv().unwrap_or_else(|| {
+                Err(ConnectorError::Internal(
+                    "the transfer of an export's file ended early".to_owned(),
+                ))
+            })?;
+            match piece {
                 None => return Ok(Bytes::new()),
-                Some(Ok(piece)) if piece.is_empty() => {}
+                Some(piece) if piece.is_empty() => {}
                 Some(piece) => {
-                    let piece = piece?;
                     self.digest.update(&piece);
                     return Ok(piece);
                 }
@@ -352,5 +356,27 @@ impl FileReading {
 
     fn damaged(&self, message: &str) -> ConnectorError {
         damaged(&self.store, &self.path, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_transfer_is_an_error_and_not_the_end_of_the_file() {
+        let (sender, receiver) = mpsc::channel(4);
+        let mut chunks = Chunks {
+            receiver,
+            digest: Md5::default(),
+        };
+        let mut source = &mut chunks;
+        for piece in [Some(Bytes::from_static(b"a")), None] {
+            sender.blocking_send(Ok(piece)).expect("the reader listens");
+        }
+        assert_eq!(source.next_piece().expect("a piece"), "a");
+        assert!(source.next_piece().expect("the end").is_empty());
+        drop(sender);
+        assert!(source.next_piece().is_err());
     }
 }

@@ -141,6 +141,12 @@ impl ExportStore {
 
     /// What an error of the store means.
     pub(crate) fn failure(&self, path: &Path, error: &object_store::Error) -> ConnectorError {
+        // The store wraps what the credentials say, which is the whole story.
+        if let object_store::Error::Unauthenticated { source, .. } = error
+            && let Some(own) = source.downcast_ref::<ConnectorError>()
+        {
+            return own.clone();
+        }
         let name = self.name(path);
         match error {
             object_store::Error::PermissionDenied { .. }

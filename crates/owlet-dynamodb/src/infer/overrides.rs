@@ -9,6 +9,8 @@
 
 use std::path::Path;
 
+use owlet_connector::ConnectorError;
+
 use super::types::parse_type;
 use crate::shape::Shape;
 
@@ -33,6 +35,20 @@ impl SchemaOverrides {
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("{}: {error}", path.display()))?;
         Self::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// The configured file, as queries need it: missing, it is an error.
+    pub(crate) fn load_configured(catalog: &str, path: &Path) -> Result<Self, ConnectorError> {
+        Self::load(path).map_err(|message| ConnectorError::Configuration {
+            catalog: catalog.to_owned(),
+            message: format!("the schema override file cannot be used: {message}"),
+            hint: if path.exists() {
+                "correct the file; its sections are [tables.NAME.columns], its lines NAME = \"TYPE\""
+            } else {
+                "`owlet schema infer CATALOG.TABLE --write` makes one"
+            }
+            .to_owned(),
+        })
     }
 
     /// What stands in for a configured file that is yet to be written; `None` where the file is there, or none is
@@ -332,6 +348,29 @@ mod tests {
         assert_eq!(names, ["total", "line items", "weird \"name\" é"]);
         assert_eq!(overrides.of_table("dotted.name").count(), 1);
         assert_eq!(SchemaOverrides::parse(&overrides.render()), Ok(overrides));
+    }
+
+    #[test]
+    fn only_a_missing_file_is_to_be_made() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("schema.toml");
+        let load = || {
+            SchemaOverrides::load_configured("events", &path)
+                .expect_err("the file cannot be used")
+                .to_string()
+        };
+        let missing = load();
+        assert!(missing.contains("--write"), "{missing}");
+        std::fs::write(&path, "[tables.t.columns]\na = \"int\"\n").expect("it is written");
+        let broken = load();
+        assert!(
+            broken.contains("schema.toml: line 2: type of a"),
+            "{broken}"
+        );
+        assert!(
+            broken.contains("hint: correct the file") && !broken.contains("--write"),
+            "{broken}"
+        );
     }
 
     #[test]

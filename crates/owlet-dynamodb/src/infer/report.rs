@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use arrow_schema::DataType;
 use owlet_connector::ConnectorError;
 use serde::Serialize;
 
@@ -35,7 +36,7 @@ pub struct AttributeEvidence {
     pub column: String,
     /// Type from the sample, in the words of the override file.
     pub inferred_type: String,
-    /// Type in force: an override takes precedence.
+    /// Type in force, in the words of the override file: an override takes precedence.
     pub column_type: String,
     /// An override file decides the type.
     pub overridden: bool,
@@ -52,6 +53,11 @@ pub struct AttributeEvidence {
 }
 
 impl AttributeEvidence {
+    /// Type in force, as the column has it in SQL.
+    pub fn data_type(&self) -> DataType {
+        self.shape.data_type()
+    }
+
     /// The evidence in a line, e.g. `in 100 % of items: N 99.2 %, S 0.8 %`.
     pub fn summary(&self) -> String {
         let mut types: Vec<(&String, &f64)> = self.types.iter().collect();

@@ -28,6 +28,7 @@ use crate::plan::condition::Rendered;
 use crate::plan::payload::{AccessPath, RangeOrder, ReadSpecification, SplitPayload};
 use crate::plan::scan_denied_by_name;
 use crate::transport::{Transport, Watch, cancellable};
+use crate::workers::lost_worker;
 
 /// Requests under way at once for one split.
 const CONCURRENT_SEGMENTS: usize = 4;
@@ -382,14 +383,10 @@ impl Rows {
         Ok(())
     }
 
-    /// All workers are done; one that ended by a panic must not look like the end of the rows.
+    /// No more batches come; that is the end only if no worker was lost.
     async fn ended(&mut self) -> Option<ConnectorError> {
-        while let Some(result) = self.tasks.join_next().await {
-            if let Err(error) = result {
-                return Some(ConnectorError::Internal(format!(
-                    "a reader ended unexpectedly: {error}"
-                )));
-            }
+        if let Some(error) = lost_worker(&mut self.tasks).await {
+            return Some(error);
         }
         self.job.learn().await;
         None

@@ -139,6 +139,7 @@ impl Identity {
                 message.push_str(&cause.to_string());
                 source = cause.source();
             }
+            let message = on_one_line(&message);
             failure(format!("AWS credentials could not be loaded: {message}"))
         })
     }
@@ -162,8 +163,40 @@ impl Identity {
     }
 }
 
+/// AWS's chain tells of each of its members on a line of its own, and repeats for each that it was not enabled.
+fn on_one_line(message: &str) -> String {
+    let lines: Vec<&str> = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let text = match lines.split_first() {
+        Some((first, rest)) if !rest.is_empty() => format!("{first} {}", rest.join("; ")),
+        _ => lines.concat(),
+    };
+    text.replace("the credential provider was not enabled: ", "")
+        .replace("the credential provider was not enabled", "not enabled")
+}
+
 fn is_fresh(credentials: &Credentials) -> bool {
     credentials
         .expiry()
         .is_none_or(|expiry| expiry > SystemTime::now() + RENEW_BEFORE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::on_one_line;
+
+    #[test]
+    fn the_chain_is_told_on_one_line() {
+        let chain = "the credential provider was not enabled: no credentials found in chain. Attempted:\n  \
+                     Environment: the credential provider was not enabled: environment variable not set\n  \
+                     Profile: the credential provider was not enabled\n";
+        assert_eq!(
+            on_one_line(chain),
+            "no credentials found in chain. Attempted: Environment: environment variable not set; Profile: not enabled"
+        );
+        assert_eq!(on_one_line("a plain one"), "a plain one");
+    }
 }

@@ -3,6 +3,8 @@
 //!
 //! Names: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>.
 
+use std::time::Duration;
+
 use owlet_connector::ConnectorError;
 use serde::Deserialize;
 
@@ -29,6 +31,26 @@ impl Failure {
             | Self::Expired(error)
             | Self::Final(error) => error,
         }
+    }
+}
+
+/// The error of a request that was throttled for longer than the user lets it wait.
+pub(crate) fn out_of_patience(error: ConnectorError, patience: Duration) -> ConnectorError {
+    let ConnectorError::Source {
+        catalog,
+        code,
+        message,
+    } = error
+    else {
+        return error;
+    };
+    let code = code.map(|code| format!(" [{code}]")).unwrap_or_default();
+    ConnectorError::Timeout {
+        catalog,
+        message: format!("throttled for longer than {patience:?}{code}: {message}"),
+        hint: "run the query when the table is less busy, give the table more read capacity, let Owlet read slower \
+               (max_rcu_per_second) or wait longer (throttle_patience)"
+            .to_owned(),
     }
 }
 
@@ -135,6 +157,15 @@ mod tests {
                 "{code}"
             );
         }
+    }
+
+    #[test]
+    fn lasting_throttling_says_what_to_do() {
+        let error = failure("ThrottlingException", 400).into_error();
+        let text = out_of_patience(error, Duration::from_secs(900)).to_string();
+        let start = "catalog events: throttled for longer than 900s [ThrottlingException]: Scan of table orders: m (hint: ";
+        assert!(text.starts_with(start), "{text}");
+        assert!(text.contains("throttle_patience"), "{text}");
     }
 
     #[test]

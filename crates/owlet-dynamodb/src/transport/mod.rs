@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub(crate) use self::credentials::Identity;
-use self::failure::{Failure, classify};
+use self::failure::{Failure, classify, out_of_patience};
 pub(crate) use self::pace::backoff;
 use self::pace::{Brake, CapacityBucket};
 use crate::decode::Rejection;
@@ -366,6 +366,9 @@ impl Transport {
                         return Err(error);
                     }
                     Duration::ZERO
+                }
+                Failure::Throttled(error) => {
+                    return Err(out_of_patience(error, self.throttle_patience));
                 }
                 failure => return Err(failure.into_error()),
             };

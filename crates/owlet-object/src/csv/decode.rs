@@ -1,14 +1,16 @@
 //! Decodes one CSV file into batches: header to columns, text to types. Must never do I/O.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use super::backslashes::Backslashes;
 use super::convert::{ConvertError, TypeOrigin, convert, is_text};
 use super::tokenizer::{BlankLines, Dialect, Malformed, Tokenizer};
 use crate::preamble::Preamble;
-use crate::sql_type::display_type;
+use crate::sql_type::{display_type, with_article};
 
 /// Text of a batch after which it is handed on, however few rows it has.
 const MAX_BATCH_BYTES: usize = 32 * 1024 * 1024;
@@ -20,8 +22,28 @@ pub struct CsvLayout {
     pub dialect: Dialect,
     /// The first record names the columns.
     pub header: Header,
-    /// Text that stands for NULL; `None` is the empty field.
+    /// Text that stands for NULL, as it is written; `None` is the empty field, and what `backslashes` says.
     pub null: Option<String>,
+    /// What backslashes outside of quotes mean.
+    pub backslashes: Backslashes,
+}
+
+impl CsvLayout {
+    /// Whether a field without quotes, as it is written, is a text that stands for NULL.
+    pub fn is_null_text(&self, written: &str) -> bool {
+        match &self.null {
+            Some(null) => written == null,
+            None => self.backslashes.null() == Some(written),
+        }
+    }
+
+    /// The text that a field stands for.
+    pub fn text<'a>(&self, written: &'a str, quoted: bool) -> Cow<'a, str> {
+        match quoted {
+            true => Cow::Borrowed(written),
+            false => self.backslashes.text(written),
+        }
+    }
 }
 
 /// Whether files begin with column names.
@@ -158,7 +180,7 @@ impl CsvDecoder {
         if self.positions.is_none() {
             match self.layout.header {
                 Header::Present => {
-                    let names = record_names(&self.tokenizer)?;
+                    let names = record_names(&self.tokenizer, &self.layout)?;
                     self.set_positions(&names);
                     return Ok(());
                 }
@@ -205,8 +227,13 @@ impl CsvDecoder {
                 line,
                 column: None,
                 message: format!(
-                    "the record has {found} fields where the first one has {}",
-                    positions.fields
+                    "the record has {found} fields where the first one has {}{}",
+                    positions.fields,
+                    match positions.fields {
+                        1 =>
+                            " (hint: if the fields are separated by something else, set csv delimiter)",
+                        _ => "",
+                    }
                 ),
             });
         }
@@ -234,13 +261,16 @@ impl CsvDecoder {
                 Blank::Text => text,
                 Blank::Null | Blank::Wrong => text.trim_matches([' ', '\t']),
             };
-            let is_null_text = match &self.layout.null {
-                Some(null) => text == null && !field.quoted,
-                None => text.is_empty() && !field.quoted && blank == Blank::Text,
+            let is_empty_null = match blank {
+                Blank::Text => self.layout.null.is_none() && !field.quoted,
+                Blank::Null => true,
+                Blank::Wrong => false,
             };
-            let is_null = is_null_text || (text.is_empty() && blank == Blank::Null);
+            let is_null = (!field.quoted && self.layout.is_null_text(text))
+                || (text.is_empty() && is_empty_null);
             self.bytes += text.len();
-            self.columns[index].append_option((!is_null).then_some(text));
+            let text = (!is_null).then(|| self.layout.text(text, field.quoted));
+            self.columns[index].append_option(text);
         }
         self.lines.push(line);
         Ok(())
@@ -274,18 +304,19 @@ impl CsvDecoder {
 }
 
 /// The header's column names; empty ones are `column_N`.
-pub fn record_names(tokenizer: &Tokenizer) -> Result<Vec<String>, Problem> {
+pub fn record_names(tokenizer: &Tokenizer, layout: &CsvLayout) -> Result<Vec<String>, Problem> {
     (0..tokenizer.field_count())
         .map(|index| {
-            let bytes = tokenizer
+            let (bytes, quoted) = tokenizer
                 .field(index)
-                .map(|field| field.bytes)
+                .map(|field| (field.bytes, field.quoted))
                 .unwrap_or_default();
-            let name = std::str::from_utf8(bytes).map_err(|_| Problem {
+            let written = std::str::from_utf8(bytes).map_err(|_| Problem {
                 line: tokenizer.record_line(),
                 column: None,
                 message: format!("the name of column {} is not UTF-8", index + 1),
             })?;
+            let name = layout.text(written, quoted);
             let name = name.trim();
             Ok(if name.is_empty() {
                 format!("column_{}", index + 1)
@@ -320,20 +351,27 @@ fn conversion_problem(column: &WantedColumn, lines: &[u64], error: ConvertError)
 }
 
 fn value_problem(column: &WantedColumn, value: &str, wanted_type: &str) -> String {
-    let hint = format!(
-        "(hint: set csv types, e.g. {} = \"varchar\", or read more rows with infer_rows)",
-        column.name
-    );
+    let hint = match column.origin {
+        TypeOrigin::Declared => format!(
+            "(hint: csv types declares {} as {wanted_type}; declare a type that fits, e.g. \"varchar\")",
+            column.name
+        ),
+        TypeOrigin::Inferred => format!(
+            "(hint: set csv types, e.g. {} = \"varchar\", or read more rows with infer_rows)",
+            column.name
+        ),
+    };
     let shown = shortened(value);
     if value.is_empty() {
         return format!(
-            "blank text is not a {wanted_type}, and only an empty field without quotes is NULL {hint}"
+            "blank text is not {}, and only an empty field without quotes is NULL {hint}",
+            with_article(wanted_type)
         );
     }
     if column.origin == TypeOrigin::Inferred && can_be_read(value, &column.data_type) {
         return format!("'{shown}' would be changed by the inferred type {wanted_type} {hint}");
     }
-    format!("'{shown}' is not a {wanted_type} {hint}")
+    format!("'{shown}' is not {} {hint}", with_article(wanted_type))
 }
 
 fn can_be_read(value: &str, data_type: &DataType) -> bool {
@@ -374,7 +412,7 @@ mod tests {
 
     const DIALECT: Dialect = Dialect {
         delimiter: b',',
-        quote: b'"',
+        quote: Some(b'"'),
         escape: None,
         comment: None,
     };
@@ -384,6 +422,7 @@ mod tests {
             dialect: DIALECT,
             header: Header::Present,
             null: null.map(str::to_owned),
+            backslashes: Backslashes::Plain,
         }
     }
 

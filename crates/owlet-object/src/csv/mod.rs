@@ -1,5 +1,6 @@
 //! CSV and TSV files: options, sampling of columns. Must never know tables or stores.
 
+pub mod backslashes;
 pub mod convert;
 pub mod decode;
 pub mod guess;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 
+use self::backslashes::Backslashes;
 use self::convert::TypeOrigin;
 use self::decode::{CsvLayout, Header, Problem, record_names, unnamed};
 use self::guess::Guess;
@@ -53,9 +55,24 @@ impl CsvSettings {
     /// Checks options; a sentence about what cannot work.
     pub fn new(format: Format, options: &CsvOptions) -> Result<Self, String> {
         let default_delimiter = if format == Format::Tsv { '\t' } else { ',' };
+        let delimiter = ascii("delimiter", options.delimiter.unwrap_or(default_delimiter))?;
+        // Whoever says how the file quotes or escapes says that it is written as CSV is.
+        let has_backslashes = format == Format::Tsv
+            && delimiter == b'\t'
+            && (options.quote, options.escape) == (None, None);
+        let backslashes = match has_backslashes {
+            true => Backslashes::Escape,
+            false => Backslashes::Plain,
+        };
+        // COPY, which writes NULL so, quotes nothing.
+        let is_copied = has_backslashes && options.null.as_deref() == backslashes.null();
+        let quote = match is_copied {
+            true => None,
+            false => Some(ascii("quote", options.quote.unwrap_or('"'))?),
+        };
         let dialect = Dialect {
-            delimiter: ascii("delimiter", options.delimiter.unwrap_or(default_delimiter))?,
-            quote: ascii("quote", options.quote.unwrap_or('"'))?,
+            delimiter,
+            quote,
             escape: options
                 .escape
                 .map(|escape| ascii("escape", escape))
@@ -65,7 +82,7 @@ impl CsvSettings {
                 .map(|comment| ascii("comment", comment))
                 .transpose()?,
         };
-        if dialect.delimiter == dialect.quote || Some(dialect.delimiter) == dialect.comment {
+        if Some(delimiter) == dialect.quote || Some(delimiter) == dialect.comment {
             return Err(
                 "csv: delimiter, quote and comment must be different characters".to_owned(),
             );
@@ -85,6 +102,7 @@ impl CsvSettings {
                     Header::Present
                 },
                 null: options.null.clone(),
+                backslashes,
             },
             types,
             undeclared: if options.all_text == Some(true) {
@@ -200,7 +218,7 @@ impl<'a> CsvSampler<'a> {
     fn take_record(&mut self) -> Result<(), Problem> {
         if self.sample.names.is_none() {
             let names = match self.layout.header {
-                Header::Present => record_names(&self.tokenizer)?,
+                Header::Present => record_names(&self.tokenizer, self.layout)?,
                 Header::Absent => unnamed(self.tokenizer.field_count()),
             };
             if names.len() == 1 {
@@ -222,10 +240,9 @@ impl<'a> CsvSampler<'a> {
                 continue;
             };
             // A quoted empty field is empty text, which only a text column can hold.
-            let is_null =
-                !field.quoted && (text.is_empty() || self.layout.null.as_deref() == Some(text));
+            let is_null = !field.quoted && (text.is_empty() || self.layout.is_null_text(text));
             if !is_null {
-                guess.add(text);
+                guess.add(&self.layout.text(text, field.quoted));
             }
         }
         Ok(())
@@ -304,5 +321,24 @@ mod tests {
         assert!(CsvSettings::new(Format::Csv, &options).is_err());
         let tsv = CsvSettings::new(Format::Tsv, &CsvOptions::default()).unwrap();
         assert_eq!(tsv.layout.dialect.delimiter, b'\t');
+        assert_eq!(tsv.layout.backslashes, Backslashes::Escape);
+        assert_eq!(tsv.layout.dialect.quote, Some(b'"'));
+        let copied = CsvOptions {
+            null: Some("\\N".to_owned()),
+            ..CsvOptions::default()
+        };
+        for (format, quote) in [(Format::Tsv, None), (Format::Csv, Some(b'"'))] {
+            let settings = CsvSettings::new(format, &copied).unwrap();
+            assert_eq!(settings.layout.dialect.quote, quote);
+        }
+        let quoting = CsvOptions {
+            quote: Some('"'),
+            ..CsvOptions::default()
+        };
+        let csv = CsvOptions::default();
+        for (format, options) in [(Format::Tsv, &quoting), (Format::Csv, &csv)] {
+            let settings = CsvSettings::new(format, options).unwrap();
+            assert_eq!(settings.layout.backslashes, Backslashes::Plain);
+        }
     }
 }

@@ -5,8 +5,8 @@
 pub struct Dialect {
     /// Field separator.
     pub delimiter: u8,
-    /// Quote; doubled inside a quoted field it stands for itself.
-    pub quote: u8,
+    /// Quote, if fields can be quoted; doubled inside a quoted field it stands for itself.
+    pub quote: Option<u8>,
     /// Escape inside quoted fields: the next byte is literal.
     pub escape: Option<u8>,
     /// Lines that start with it are skipped.
@@ -182,7 +182,7 @@ impl Tokenizer {
                     self.state = State::FieldStart;
                 }
                 State::FieldStart => {
-                    if byte == self.dialect.quote {
+                    if Some(byte) == self.dialect.quote {
                         self.quoted = true;
                         self.state = State::Quoted;
                         position += 1;
@@ -207,18 +207,18 @@ impl Tokenizer {
                 }
                 State::Quoted => {
                     let rest = &input[position..];
-                    let escape = self.dialect.escape.unwrap_or(self.dialect.quote);
+                    let quote = self.dialect.quote.unwrap_or(b'"');
+                    let escape = self.dialect.escape.unwrap_or(quote);
                     let run = rest
                         .iter()
-                        .position(|byte| *byte == self.dialect.quote || *byte == escape)
+                        .position(|byte| *byte == quote || *byte == escape)
                         .unwrap_or(rest.len());
                     self.line += rest[..run].iter().filter(|byte| **byte == b'\n').count() as u64;
                     self.data.extend_from_slice(&rest[..run]);
                     position += run;
                     if let Some(&byte) = input.get(position) {
                         position += 1;
-                        let is_escape =
-                            Some(byte) == self.dialect.escape && byte != self.dialect.quote;
+                        let is_escape = Some(byte) == self.dialect.escape && byte != quote;
                         self.state = if is_escape {
                             State::Escaped
                         } else {
@@ -234,7 +234,7 @@ impl Tokenizer {
                 }
                 State::QuoteInQuoted => {
                     position += 1;
-                    if byte == self.dialect.quote {
+                    if Some(byte) == self.dialect.quote {
                         self.data.push(byte);
                         self.state = State::Quoted;
                     } else if self.ends_plain_run[usize::from(byte)] {
@@ -298,7 +298,7 @@ mod tests {
 
     const DIALECT: Dialect = Dialect {
         delimiter: b',',
-        quote: b'"',
+        quote: Some(b'"'),
         escape: None,
         comment: None,
     };
@@ -399,6 +399,19 @@ mod tests {
     }
 
     #[test]
+    fn files_without_quoted_fields_have_quotes_as_they_are() {
+        let dialect = Dialect {
+            quote: None,
+            ..DIALECT
+        };
+        let found = split_in(dialect, BlankLines::Skip, "\"a,b\"\n\"\",\"\n", 2).unwrap();
+        assert_eq!(
+            found,
+            records(&[(1, &["\"a", "b\""]), (2, &["\"\"", "\""])])
+        );
+    }
+
+    #[test]
     fn an_open_quote_and_text_after_a_quote_are_errors() {
         assert_eq!(split("a\n\"1\n2\n").unwrap_err().line, 2);
         assert_eq!(split("a\n1\n\"2\"x\n").unwrap_err().line, 3);
@@ -417,7 +430,7 @@ mod tests {
     fn escapes_and_comments() {
         let dialect = Dialect {
             delimiter: b';',
-            quote: b'\'',
+            quote: Some(b'\''),
             escape: Some(b'\\'),
             comment: Some(b'#'),
         };

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
 use crate::csv::convert::{ConvertError, TypeOrigin, convert};
 use crate::csv::guess::number_is_kept;
-use crate::sql_type::display_type;
+use crate::sql_type::{display_type, with_article};
 
 /// The schema to decode with: numbers, at any depth, as text.
 pub fn decoded_schema(schema: &Schema) -> SchemaRef {
@@ -105,7 +105,8 @@ fn value_problem(place: &str, value: &str, leaf: &DataType) -> String {
             "field {place}: {value} would be changed by the inferred type {wanted} {hint}"
         );
     }
-    format!("field {place}: {value} is not a {wanted} {hint}")
+    let wanted = with_article(&wanted);
+    format!("field {place}: {value} is not {wanted} {hint}")
 }
 
 /// A row with those numbers as text that neither an integer nor a double keeps; `None` when there are none.

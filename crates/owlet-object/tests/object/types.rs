@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     ArrayRef, Date64Array, DictionaryArray, Int64Array, ListArray, RecordBatch, StringArray,
-    StructArray,
+    StructArray, UInt64Array,
 };
 use datafusion::arrow::datatypes::{DataType, Date64Type, Field, Int8Type, Int32Type};
 use datafusion::arrow::ipc::writer::FileWriter;
@@ -339,6 +339,80 @@ async fn an_avro_column_of_several_types_is_an_error_of_the_queries_that_read_it
         .map(|column| column.unreadable.is_none())
         .collect();
     assert_eq!(readable, [true, false, false, true]);
+}
+
+#[tokio::test]
+async fn a_union_of_one_type_is_that_type() {
+    let fields = r#"{"name":"one","type":["string"]},
+                    {"name":"many","type":{"type":"array","items":["long"]}}"#;
+    let row = |word, id| {
+        [
+            number(0),
+            text(word),
+            number(1),
+            number(0),
+            number(id),
+            number(0),
+        ]
+        .concat()
+    };
+    let fixture = Fixture::new();
+    fixture.write("one.avro", avro_file(fields, &[row("x", 1), row("y", 2)]));
+    let connector = fixture.connector();
+    for (sql, answer) in [
+        ("SELECT one, many FROM t", "one|many\nx|[1]\ny|[2]"),
+        ("SELECT many[1] AS m FROM t WHERE one = 'y'", "m\n2"),
+        ("SELECT arrow_typeof(one) AS x FROM t LIMIT 1", "x\nUtf8"),
+    ] {
+        assert_eq!(fixture.query(&connector, "one", sql).await.unwrap(), answer);
+    }
+}
+
+#[tokio::test]
+async fn an_avro_record_that_contains_itself_is_named() {
+    let fields = r#"{"name":"id","type":"long"},
+                    {"name":"child","type":["null",{"type":"record","name":"node","fields":[
+                        {"name":"next","type":["null","node"]}]}]}"#;
+    let fixture = Fixture::new();
+    let row = [number(1), number(0)].concat();
+    fixture.write("tree.avro", avro_file(fields, &[row]));
+    let message = failure(&fixture, "tree", "SELECT id FROM t").await;
+    assert!(
+        message.contains("tree.avro cannot be read: its schema uses the type node before")
+            && message.contains("write the file without that field"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn decimals_hold_the_integers_of_other_files() {
+    let fixture = Fixture::new();
+    let unsigned: ArrayRef = Arc::new(UInt64Array::from(vec![u64::MAX]));
+    let signed: ArrayRef = Arc::new(Int64Array::from(vec![-1]));
+    for (number, column) in [unsigned, signed].into_iter().enumerate() {
+        let batch = RecordBatch::try_from_iter([("id", column)]).unwrap();
+        fixture.write_parquet(&format!("p/{number}.parquet"), &batch);
+    }
+    let words: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    let batch = RecordBatch::try_from_iter([("id", words)]).unwrap();
+    fixture.write_parquet("q/1.parquet", &batch);
+    std::fs::copy(fixture.path("p/1.parquet"), fixture.path("q/2.parquet")).unwrap();
+    let connector = fixture.connector();
+    for (sql, answer) in [
+        (
+            "SELECT id FROM t ORDER BY id",
+            "id\n-1\n18446744073709551615",
+        ),
+        ("SELECT id FROM t WHERE id < 0", "id\n-1"),
+        ("SELECT max(id) AS id FROM t", "id\n18446744073709551615"),
+    ] {
+        assert_eq!(fixture.query(&connector, "p", sql).await.unwrap(), answer);
+    }
+    let message = failure(&fixture, "q", "SELECT id FROM t").await;
+    assert!(
+        message.contains("column id is varchar in ") && message.contains(" but bigint in "),
+        "{message}"
+    );
 }
 
 #[tokio::test]

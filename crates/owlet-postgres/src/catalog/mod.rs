@@ -142,10 +142,17 @@ WITH RECURSIVE chosen AS (
     UNION ALL
     SELECT parts.root, i.inhrelid FROM parts JOIN pg_catalog.pg_inherits AS i ON i.inhparent = parts.part
 ), part_sizes AS (
-    SELECT parts.root, sum(p.relpages) FILTER (WHERE p.relkind <> 'p') AS relpages,
-        sum(p.reltuples::float8) FILTER (WHERE p.relkind <> 'p' AND p.reltuples >= 0) AS reltuples,
-        count(*) FILTER (WHERE p.relkind <> 'p' AND p.reltuples < 0) AS unknown
-    FROM parts JOIN pg_catalog.pg_class AS p ON p.oid = parts.part GROUP BY parts.root
+    SELECT parts.root, sum(coalesce(present.pages, p.relpages)) AS relpages,
+        sum(p.reltuples::float8) FILTER (WHERE p.reltuples >= 0 AND coalesce(present.pages, 0) = 0) AS reltuples,
+        count(*) FILTER (WHERE p.reltuples < 0 AND present.pages IS NULL) AS unknown,
+        sum(present.pages) AS unsampled_pages
+    FROM parts JOIN pg_catalog.pg_class AS p ON p.oid = parts.part
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN $2::text IS NOT NULL AND p.relkind = 'r'
+            AND (p.reltuples < 0 OR (p.reltuples = 0 AND p.relpages = 0)) THEN
+            pg_catalog.pg_relation_size(p.oid) / pg_catalog.current_setting('block_size')::int8 END AS pages
+    ) AS present
+    WHERE p.relkind <> 'p' GROUP BY parts.root
 ), domain_chain AS (
     SELECT t.oid AS type_oid, t.typbasetype AS base, t.typtypmod AS modifier
     FROM pg_catalog.pg_type AS t WHERE t.typtype = 'd'
@@ -174,7 +181,8 @@ SELECT c.relname::text, c.relkind::text, c.reltuples::float8, c.relpages::int8, 
     (SELECT this_database FROM this_database)::text,
     (SELECT pg_catalog.col_description(c.oid, a.attnum)),
     (SELECT pg_catalog.array_position(i.indkey::int2[], a.attnum) FROM pg_catalog.pg_index AS i
-        WHERE i.indrelid = c.oid AND i.indisprimary)
+        WHERE i.indrelid = c.oid AND i.indisprimary),
+    s.unsampled_pages::int8, a.attlen
 FROM chosen AS c
 LEFT JOIN part_sizes AS s ON s.root = c.oid
 LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -200,7 +208,7 @@ fn assemble(
     policy: TypePolicy,
     statistics: &TableStatistics,
 ) -> Result<Vec<Arc<TableMetadata>>> {
-    let mut tables: BTreeMap<String, (TableMetadata, Vec<(usize, i32)>)> = BTreeMap::new();
+    let mut tables: BTreeMap<String, Assembly> = BTreeMap::new();
     for row in rows {
         let name: String = row.try_get(0)?;
         let size = size(row)?;
@@ -210,20 +218,33 @@ fn assemble(
                 name: name.clone(),
                 kind: table_kind(row.try_get(1)?),
                 columns: Vec::new(),
-                rows: size.rows,
+                rows: RowCount::Unknown,
                 bytes: size.bytes,
                 primary_key: Vec::new(),
                 comment: row.try_get(9)?,
             };
-            tables.insert(name.clone(), (table, Vec::new()));
+            let assembly = Assembly {
+                table,
+                key: Vec::new(),
+                size,
+                tuple_bytes: 0,
+            };
+            tables.insert(name.clone(), assembly);
         }
-        let Some((table, key)) = tables.get_mut(&name) else {
+        let Some(Assembly {
+            table,
+            key,
+            tuple_bytes,
+            ..
+        }) = tables.get_mut(&name)
+        else {
             continue;
         };
         let Some(mut column) = column::read(row, policy)? else {
             continue;
         };
-        column.statistics = statistics.of(&column, size.rows);
+        *tuple_bytes += u64::try_from(row.try_get::<_, i16>(30)?).unwrap_or(USUAL_VARIABLE_BYTES);
+        column.statistics = statistics.of(&column, size.sampled_rows());
         if let Some(place) = row.try_get::<_, Option<i32>>(28)? {
             key.push((table.columns.len(), place));
         }
@@ -231,7 +252,11 @@ fn assemble(
     }
     Ok(tables
         .into_values()
-        .map(|(mut table, mut key)| {
+        .map(|assembly| {
+            let Assembly {
+                mut table, mut key, ..
+            } = assembly;
+            table.rows = assembly.size.rows(assembly.tuple_bytes);
             key.sort_by_key(|(_, place)| *place);
             table.primary_key = key.into_iter().map(|(position, _)| position).collect();
             TableMetadata::make_names_unique(&mut table.columns);
@@ -240,13 +265,57 @@ fn assemble(
         .collect())
 }
 
+/// A table whose columns are still coming.
+struct Assembly {
+    table: TableMetadata,
+    /// Positions of the primary key's columns, and their places in it.
+    key: Vec<(usize, i32)>,
+    size: Size,
+    /// What a row's values take, by their types.
+    tuple_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Size {
-    rows: RowCount,
+    /// Rows that VACUUM or ANALYZE counted; `None` when nothing is known.
+    counted: Option<f64>,
+    /// Pages whose rows nobody has counted.
+    unsampled_pages: f64,
     bytes: Option<u64>,
 }
 
 /// PostgreSQL's block size is nearly always this; `relpages` counts blocks.
 const BLOCK_BYTES: f64 = 8192.0;
+/// Of it, the page's own.
+const PAGE_HEADER_BYTES: f64 = 24.0;
+/// A row's header and its entry in the page.
+const TUPLE_OVERHEAD_BYTES: u64 = 24 + 4;
+/// What PostgreSQL's planner takes for a value without a fixed length, of which it knows nothing.
+const USUAL_VARIABLE_BYTES: u64 = 32;
+
+impl Size {
+    /// Rows as far as they were counted.
+    fn sampled_rows(self) -> RowCount {
+        match self.counted {
+            Some(rows) if self.unsampled_pages == 0.0 => RowCount::Estimated(rows.round() as u64),
+            _ => RowCount::Unknown,
+        }
+    }
+
+    /// And what the other pages hold when they are full, as PostgreSQL's own planner estimates.
+    fn rows(self, tuple_bytes: u64) -> RowCount {
+        let row_bytes = tuple_bytes.next_multiple_of(8) + TUPLE_OVERHEAD_BYTES;
+        let rows_of_a_page = ((BLOCK_BYTES - PAGE_HEADER_BYTES) / row_bytes as f64)
+            .floor()
+            .max(1.0);
+        match self.counted {
+            Some(counted) => {
+                RowCount::Estimated((counted + self.unsampled_pages * rows_of_a_page).round() as u64)
+            }
+            None => RowCount::Unknown,
+        }
+    }
+}
 
 /// `reltuples` is -1 when the table was never analysed. Where the present number of pages is known, the density
 /// at the last ANALYZE is applied to it, as PostgreSQL's own planner does.
@@ -258,25 +327,35 @@ fn size(row: &Row) -> Result<Size> {
     let part_pages: Option<i64> = row.try_get(6)?;
     let unknown_parts: i64 = row.try_get::<_, Option<i64>>(7)?.unwrap_or(0);
     let present_pages: Option<i64> = row.try_get(8)?;
+    let part_unsampled_pages = row.try_get::<_, Option<i64>>(29)?.unwrap_or(0);
     if matches!(kind, "v") {
         return Ok(Size {
-            rows: RowCount::Unknown,
+            counted: None,
+            unsampled_pages: 0.0,
             bytes: None,
         });
     }
+    let mut unsampled_pages = 0;
     let own_rows = match (own_rows, present_pages) {
-        (rows, _) if rows < 0.0 => None,
         // Before version 14 an unanalysed table has 0 rows on 0 pages.
-        (0.0, Some(present)) if own_pages == 0 && present > 0 => None,
+        (rows, Some(present)) if rows < 0.0 || (rows == 0.0 && own_pages == 0) => {
+            unsampled_pages = present;
+            Some(0.0)
+        }
+        (rows, _) if rows < 0.0 => None,
         (rows, Some(present)) if own_pages > 0 => Some(rows * present as f64 / own_pages as f64),
         (rows, _) => Some(rows),
     };
     let own_pages = present_pages.unwrap_or(own_pages).max(0);
     let (rows, pages) = match (kind, part_pages) {
-        ("p", Some(parts)) if unknown_parts == 0 => (part_rows, parts),
+        ("p", Some(parts)) if unknown_parts == 0 => {
+            unsampled_pages = part_unsampled_pages;
+            (Some(part_rows.unwrap_or(0.0)), parts)
+        }
         ("p", Some(parts)) => (own_rows, parts),
         (_, Some(parts)) => {
-            let parts_known = if unknown_parts == 0 { part_rows } else { None };
+            unsampled_pages += part_unsampled_pages;
+            let parts_known = (unknown_parts == 0).then(|| part_rows.unwrap_or(0.0));
             (
                 own_rows.zip(parts_known).map(|(own, parts)| own + parts),
                 own_pages + parts,
@@ -290,9 +369,32 @@ fn size(row: &Row) -> Result<Size> {
         Some((pages as f64 * BLOCK_BYTES) as u64)
     };
     Ok(Size {
-        rows: rows.map_or(RowCount::Unknown, |rows| {
-            RowCount::Estimated(rows.round() as u64)
-        }),
+        counted: rows,
+        unsampled_pages: unsampled_pages as f64,
         bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_that_were_never_counted_are_taken_as_full() {
+        let size = |counted, unsampled_pages| Size {
+            counted,
+            unsampled_pages,
+            bytes: None,
+        };
+        // 36 bytes of values in 40, and 28 more: 120 rows a page.
+        assert_eq!(size(Some(0.0), 3.0).rows(36), RowCount::Estimated(360));
+        assert_eq!(size(Some(50.0), 1.0).rows(36), RowCount::Estimated(170));
+        assert_eq!(size(Some(50.0), 1.0).sampled_rows(), RowCount::Unknown);
+        assert_eq!(
+            size(Some(50.0), 0.0).sampled_rows(),
+            RowCount::Estimated(50)
+        );
+        assert_eq!(size(Some(0.0), 2.0).rows(50_000), RowCount::Estimated(2));
+        assert_eq!(size(None, 0.0).rows(36), RowCount::Unknown);
+    }
 }

@@ -20,12 +20,27 @@ use column::ColumnDecoder;
 
 /// Why a value cannot be represented; the column is added by [`BatchDecoder`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-struct Problem(Cow<'static, str>);
+#[error("{message}")]
+struct Problem {
+    message: Cow<'static, str>,
+    advice: Advice,
+}
+
+/// What to do about a problem, where that depends on whose value it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Advice {
+    /// The message says it.
+    InMessage,
+    /// The decimal type is too small.
+    LargerDecimal,
+}
 
 impl Problem {
     fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self(message.into())
+        Self {
+            message: message.into(),
+            advice: Advice::InMessage,
+        }
     }
 }
 
@@ -34,6 +49,16 @@ impl Problem {
 pub(crate) struct ColumnOrigin {
     pub(crate) table: String,
     pub(crate) column: String,
+    pub(crate) kind: OriginKind,
+}
+
+/// What an output column is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OriginKind {
+    /// A column as it is stored.
+    Column,
+    /// Computed by the server.
+    Expression,
 }
 
 /// Why decoding stopped.
@@ -181,7 +206,15 @@ fn value_error(origin: &ColumnOrigin, problem: &Problem) -> ConnectorError {
         table: origin.table.clone(),
         column: origin.column.clone(),
         key: None,
-        message: problem.to_string(),
+        message: match (problem.advice, origin.kind) {
+            (Advice::InMessage, _) => problem.to_string(),
+            (Advice::LargerDecimal, OriginKind::Column) => format!(
+                "{problem}; give the column a precision, set the catalog's numeric_scale, or cast it in a view"
+            ),
+            (Advice::LargerDecimal, OriginKind::Expression) => format!(
+                "{problem}; cast what it is computed from to double, or to a decimal of fewer digits"
+            ),
+        },
     }
 }
 

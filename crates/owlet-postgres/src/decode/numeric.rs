@@ -5,7 +5,7 @@
 
 use arrow::datatypes::i256;
 
-use super::Problem;
+use super::{Advice, Problem};
 
 const SIGN_POSITIVE: u16 = 0;
 const SIGN_NEGATIVE: u16 = 0x4000;
@@ -165,11 +165,13 @@ impl<'a> Numeric<'a> {
     }
 
     fn does_not_fit(&self, precision: u8, scale: i8) -> Problem {
-        Problem::new(format!(
-            "{} does not fit Decimal({precision}, {scale}) exactly; give the column a precision, set the catalog's \
-             numeric_scale, or cast it in a view",
-            self.text()
-        ))
+        Problem {
+            advice: Advice::LargerDecimal,
+            ..Problem::new(format!(
+                "{} does not fit decimal({precision},{scale}) exactly",
+                self.text()
+            ))
+        }
     }
 
     /// The number as PostgreSQL prints it; for messages.

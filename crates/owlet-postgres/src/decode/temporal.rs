@@ -62,7 +62,7 @@ pub(super) fn time(bytes: &[u8], policy: UnrepresentablePolicy) -> Result<Option
     substitute(policy, is_late, (MICROSECONDS_OF_DAY - 1, 0), "24:00:00")
 }
 
-/// Months, days, nanoseconds.
+/// Months, days, nanoseconds; 24 hours are a day, as in Athena, whose intervals are compared part by part then.
 #[inline]
 pub(super) fn interval(
     bytes: &[u8],
@@ -89,12 +89,29 @@ pub(super) fn interval(
             }
         };
     }
-    match microseconds.checked_mul(1_000) {
-        Some(nanoseconds) => Ok(Some(IntervalMonthDayNano::new(months, days, nanoseconds))),
-        None => Err(Problem::new(
-            "an interval of more than 292 years of hours does not fit Arrow's nanoseconds; use justify_hours in a view",
-        )),
-    }
+    let (days, microseconds) = match is_canonical(days, microseconds) {
+        true => (days, microseconds),
+        false => {
+            let day = i128::from(MICROSECONDS_OF_DAY);
+            let length = i128::from(days) * day + i128::from(microseconds);
+            // Less than a day always fits.
+            match (i32::try_from(length / day), i64::try_from(length % day)) {
+                (Ok(days), Ok(microseconds)) => (days, microseconds),
+                _ => {
+                    return Err(Problem::new(
+                        "an interval of more than 2147483647 days, with its hours, does not fit Arrow's days",
+                    ));
+                }
+            }
+        }
+    };
+    let nanoseconds = microseconds * 1_000;
+    Ok(Some(IntervalMonthDayNano::new(months, days, nanoseconds)))
+}
+
+fn is_canonical(days: i32, microseconds: i64) -> bool {
+    microseconds.unsigned_abs() < MICROSECONDS_OF_DAY.unsigned_abs()
+        && i64::from(days.signum()) * microseconds.signum() >= 0
 }
 
 fn substitute<T>(
@@ -212,19 +229,31 @@ mod tests {
             interval(&bytes, ERROR)
         };
         assert_eq!(
-            at(-1, 2, -3).unwrap(),
-            Some(IntervalMonthDayNano::new(-3, 2, -1_000))
+            at(1, 2, -3).unwrap(),
+            Some(IntervalMonthDayNano::new(-3, 2, 1_000))
         );
-        assert!(at(i64::MAX, 0, 0).is_err());
+        assert_eq!(
+            at(-1, 2, -3).unwrap(),
+            Some(IntervalMonthDayNano::new(-3, 1, 86_399_999_999_000))
+        );
+        assert_eq!(
+            at(-25 * MICROSECONDS_OF_DAY / 24, 0, 0).unwrap(),
+            Some(IntervalMonthDayNano::new(0, -1, -3_600_000_000_000))
+        );
+        assert_eq!(
+            at(i64::MAX, 0, 0).unwrap(),
+            Some(IntervalMonthDayNano::new(
+                0,
+                106_751_991,
+                14_454_775_807_000
+            ))
+        );
+        assert!(at(MICROSECONDS_OF_DAY, i32::MAX, 0).is_err());
         assert!(
             at(i64::MAX, i32::MAX, i32::MAX)
                 .unwrap_err()
                 .to_string()
                 .starts_with("infinity")
-        );
-        assert_eq!(
-            at(i64::MAX / 1_000, 0, 0).unwrap().unwrap().nanoseconds,
-            i64::MAX / 1_000 * 1_000
         );
     }
 }

@@ -119,10 +119,7 @@ pub(super) fn extreme(call: &Call<'_>) -> Result<String, Refusal> {
     let both_text =
         operand.class() == TypeClass::Text && type_class(call.data_type) == TypeClass::Text;
     if operand.data_type != *call.data_type && !both_text {
-        return Err(call.refuse(
-            Construct::Aggregate(function),
-            format!("planned as {}", call.data_type),
-        ));
+        return Err(call.refuse(Construct::Aggregate(function), call.type_reason()));
     }
     invoke(call, function, name, Form::AsIs)
 }
@@ -193,6 +190,10 @@ fn require(
     }
     Err(call.refuse(
         Construct::Aggregate(function),
-        format!("planned as {} instead of {expected}", call.data_type),
+        format!(
+            "{}, but {}",
+            call.type_reason(),
+            crate::class::sql_name(expected)
+        ),
     ))
 }

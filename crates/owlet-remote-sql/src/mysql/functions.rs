@@ -61,7 +61,7 @@ pub(super) fn decimal_operator(
         .collect();
     let ([left, right], Some((_, planned))) = (digits.as_slice(), decimal_parts(call.data_type))
     else {
-        return Err(call.refuse(construct, format!("planned as {}", call.data_type)));
+        return Err(call.refuse(construct, call.type_reason()));
     };
     let (needed_scale, needed_digits) = match operator {
         ArithmeticOperator::Multiply => (left.1 + right.1, left.0 + right.0),
@@ -197,7 +197,7 @@ pub(super) fn absolute(call: &Call<'_>) -> Result<String, Refusal> {
     if type_class(call.data_type) == TypeClass::SmallInteger {
         return Err(call.refuse(
             Construct::Function("abs"),
-            format!("planned as {}, which may overflow", call.data_type),
+            format!("{}, which may overflow", call.type_reason()),
         ));
     }
     same_type(call, "abs")
@@ -206,10 +206,7 @@ pub(super) fn absolute(call: &Call<'_>) -> Result<String, Refusal> {
 /// `floor` and `ceil` of doubles.
 pub(super) fn whole_double(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
     if *call.data_type != DataType::Float64 {
-        return Err(call.refuse(
-            Construct::Function(name),
-            format!("planned as {}", call.data_type),
-        ));
+        return Err(call.refuse(Construct::Function(name), call.type_reason()));
     }
     same_type(call, name)
 }
@@ -229,7 +226,7 @@ fn require_bigint(call: &Call<'_>, construct: Construct) -> Result<(), Refusal> 
     }
     Err(call.refuse(
         construct,
-        format!("planned as {}, MySQL computes in 64 bits", call.data_type),
+        format!("{}, MySQL computes in 64 bits", call.type_reason()),
     ))
 }
 

@@ -19,7 +19,12 @@ pub(super) fn spell(
     binary_collation: Option<&'static str>,
 ) -> Result<String, Refusal> {
     let data_type = &literal.data_type;
-    let unfit = || Refusal::new(format!("a constant of type {data_type} has an unfit value"));
+    let unfit = || {
+        Refusal::new(format!(
+            "a constant of type {} has an unfit value",
+            crate::class::sql_name(data_type)
+        ))
+    };
     Ok(match (&literal.value, type_class(data_type)) {
         (LiteralValue::Null, _) => null(data_type)?,
         (LiteralValue::Boolean(value), TypeClass::Boolean) => {
@@ -105,7 +110,10 @@ fn null(data_type: &DataType) -> Result<String, Refusal> {
         TypeClass::Time => "TIME(6)".to_owned(),
         TypeClass::Timestamp | TypeClass::ZonedTimestamp => "DATETIME(6)".to_owned(),
         TypeClass::Interval | TypeClass::Other => {
-            return Err(Refusal::new(format!("MySQL has no type for {data_type}")));
+            return Err(Refusal::new(format!(
+                "MySQL has no type for {}",
+                crate::class::sql_name(data_type)
+            )));
         }
     };
     Ok(format!("CAST(NULL AS {target})"))
@@ -115,7 +123,10 @@ fn null(data_type: &DataType) -> Result<String, Refusal> {
 pub(super) fn decimal_type(data_type: &DataType) -> Result<String, Refusal> {
     match decimal_parts(data_type) {
         Some((precision @ 1..=65, scale @ 0..=30)) => Ok(format!("DECIMAL({precision},{scale})")),
-        _ => Err(Refusal::new(format!("MySQL has no type for {data_type}"))),
+        _ => Err(Refusal::new(format!(
+            "MySQL has no type for {}",
+            crate::class::sql_name(data_type)
+        ))),
     }
 }
 

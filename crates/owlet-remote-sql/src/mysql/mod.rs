@@ -193,7 +193,7 @@ impl Flavor for MysqlDialect {
     }
 
     fn maximum_columns(&self) -> usize {
-        // A table has at most 1017 columns; a derived table with companions of converted columns is one, too.
-        500
+        // A table has at most 1017 columns, and a derived table is one, too.
+        1_017
     }
 }

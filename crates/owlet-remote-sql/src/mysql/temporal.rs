@@ -23,7 +23,7 @@ pub(super) fn cast_to_date(call: &Call<'_>) -> Result<String, Refusal> {
 pub(super) fn date_of(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
     let construct = Construct::Function(name);
     if *call.data_type != DataType::Date32 {
-        return Err(call.refuse(construct, format!("planned as {}", call.data_type)));
+        return Err(call.refuse(construct, call.type_reason()));
     }
     single(call, construct).map(|operand| format!("DATE({})", operand.sql))
 }
@@ -35,7 +35,7 @@ pub(super) fn date_trunc(call: &Call<'_>) -> Result<String, Refusal> {
         return Err(call.refuse(construct, "a form that is not known"));
     };
     if value.data_type != *call.data_type {
-        return Err(call.refuse(construct, format!("planned as {}", call.data_type)));
+        return Err(call.refuse(construct, call.type_reason()));
     }
     let is_date = value.class() == TypeClass::Date;
     let unit = text_constant(unit)
@@ -88,7 +88,7 @@ fn extract(
     value: &Fragment,
 ) -> Result<String, Refusal> {
     if !matches!(call.data_type, DataType::Int32 | DataType::Int64) {
-        return Err(call.refuse(construct, format!("planned as {}", call.data_type)));
+        return Err(call.refuse(construct, call.type_reason()));
     }
     let has_time = value.class() != TypeClass::Date;
     let text = &value.sql;

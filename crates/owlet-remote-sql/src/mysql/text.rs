@@ -149,10 +149,7 @@ fn require_integer(call: &Call<'_>, name: &'static str) -> Result<(), Refusal> {
     if matches!(call.data_type, DataType::Int32 | DataType::Int64) {
         return Ok(());
     }
-    Err(call.refuse(
-        Construct::Function(name),
-        format!("planned as {}", call.data_type),
-    ))
+    Err(call.refuse(Construct::Function(name), call.type_reason()))
 }
 
 /// The text of a constant.

@@ -162,7 +162,11 @@ fn require(
     }
     Err(call.refuse(
         Construct::Aggregate(function),
-        format!("planned as {} instead of {expected}", call.data_type),
+        format!(
+            "{}, but {}",
+            call.type_reason(),
+            crate::class::sql_name(expected)
+        ),
     ))
 }
 
@@ -176,7 +180,7 @@ fn require_same_type(call: &Call<'_>) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(format!(
-        "an aggregate planned as {} over another type",
-        call.data_type
+        "an aggregate of type {} over another type",
+        crate::class::sql_name(call.data_type)
     )))
 }

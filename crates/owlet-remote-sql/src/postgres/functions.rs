@@ -6,6 +6,7 @@ use owlet_connector::{ArithmeticOperator, CastFailure, LiteralValue};
 use super::sql_type;
 use crate::class::{TypeClass, decimal_parts, type_class};
 use crate::dialect::Refusal;
+use crate::foreign_text::UTF8_BYTES;
 use crate::fragment::{Fragment, TextCollation};
 use crate::rule::{Call, Construct, Detail};
 use crate::translate::require_type;
@@ -67,7 +68,7 @@ pub(super) fn decimal_operator(
         .collect();
     let ([left, right], Some((_, planned))) = (scales.as_slice(), decimal_parts(call.data_type))
     else {
-        return Err(call.refuse(construct, format!("planned as {}", call.data_type)));
+        return Err(call.refuse(construct, call.type_reason()));
     };
     let needed = match operator {
         ArithmeticOperator::Multiply => left + right,
@@ -99,7 +100,7 @@ pub(super) fn shift(call: &Call<'_>, operator: ArithmeticOperator) -> Result<Str
         return Err(call.refuse(construct, "pushed only for constant intervals"));
     };
     if instant.data_type != *call.data_type {
-        return Err(call.refuse(construct, format!("planned as {}", call.data_type)));
+        return Err(call.refuse(construct, call.type_reason()));
     }
     let symbol = crate::rule::arithmetic_symbol(operator);
     match instant.class() {
@@ -291,10 +292,7 @@ pub(super) fn counting(
     engine_name: &'static str,
 ) -> Result<String, Refusal> {
     if !matches!(call.data_type, DataType::Int32 | DataType::Int64) {
-        return Err(call.refuse(
-            Construct::Function(engine_name),
-            format!("planned as {}", call.data_type),
-        ));
+        return Err(call.refuse(Construct::Function(engine_name), call.type_reason()));
     }
     Ok(format!(
         "{}::{}",
@@ -360,10 +358,7 @@ pub(super) fn bytewise_first(call: &Call<'_>, name: &str) -> Result<String, Refu
 /// `strpos(text, part)`.
 pub(super) fn strpos(call: &Call<'_>) -> Result<String, Refusal> {
     if !matches!(call.data_type, DataType::Int32 | DataType::Int64) {
-        return Err(call.refuse(
-            Construct::Function("strpos"),
-            format!("planned as {}", call.data_type),
-        ));
+        return Err(call.refuse(Construct::Function("strpos"), call.type_reason()));
     }
     Ok(format!(
         "{}::{}",
@@ -383,7 +378,7 @@ pub(super) fn date_trunc(call: &Call<'_>) -> Result<String, Refusal> {
         return Err(call.refuse(construct, "this unit is not known to be the same"));
     };
     if value.data_type != *call.data_type {
-        return Err(call.refuse(construct, format!("planned as {}", call.data_type)));
+        return Err(call.refuse(construct, call.type_reason()));
     }
     match value.class() {
         TypeClass::Timestamp => Ok(format!("date_trunc('{unit}', {})", value.sql)),
@@ -441,17 +436,14 @@ pub(super) fn date_of(call: &Call<'_>, name: &'static str) -> Result<String, Ref
             TypeClass::ZonedTimestamp => format!("(({} AT TIME ZONE 'UTC')::date)", value.sql),
             _ => format!("({}::date)", value.sql),
         }),
-        _ => Err(call.refuse(construct, format!("planned as {}", call.data_type))),
+        _ => Err(call.refuse(construct, call.type_reason())),
     }
 }
 
 /// `floor` and `ceil` of doubles; PostgreSQL's are always double precision.
 pub(super) fn whole_double(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
     if *call.data_type != DataType::Float64 {
-        return Err(call.refuse(
-            Construct::Function(name),
-            format!("planned as {}", call.data_type),
-        ));
+        return Err(call.refuse(Construct::Function(name), call.type_reason()));
     }
     same_type(call, name)
 }
@@ -459,6 +451,14 @@ pub(super) fn whole_double(call: &Call<'_>, name: &'static str) -> Result<String
 /// `lower` or `upper` of ASCII letters: what PostgreSQL's do in the C collation.
 pub(super) fn ascii_fold(call: &Call<'_>, name: &str) -> Result<String, Refusal> {
     bytewise_first(call, name)
+}
+
+/// A text's bytes in UTF-8, whatever the database's encoding.
+pub(super) fn utf8_bytes(call: &Call<'_>) -> Result<String, Refusal> {
+    match call.operands {
+        [text] => Ok(format!("pg_catalog.convert_to({}, 'UTF8')", text.sql)),
+        _ => Err(call.refuse(Construct::Function(UTF8_BYTES), "a form that is not known")),
+    }
 }
 
 /// `concat` of texts: NULL if any is NULL.
@@ -483,7 +483,7 @@ fn extract(
     let integer = match call.data_type {
         DataType::Int32 => "int4",
         DataType::Int64 => "int8",
-        other => return Err(call.refuse(construct, format!("planned as {other}"))),
+        _ => return Err(call.refuse(construct, call.type_reason())),
     };
     let local = if value.class() == TypeClass::ZonedTimestamp {
         format!("({} AT TIME ZONE 'UTC')", value.sql)

@@ -6,7 +6,7 @@ use owlet_connector::{Literal, LiteralValue};
 
 use super::sql_type;
 use crate::calendar::{MICROSECONDS_PER_DAY, day_from_epoch, time_of_day};
-use crate::class::{TypeClass, decimal_parts, type_class};
+use crate::class::{TypeClass, decimal_parts, sql_name, type_class};
 use crate::decimal::decimal_text;
 use crate::dialect::Refusal;
 
@@ -20,7 +20,12 @@ const TIMESTAMP_RANGE: std::ops::RangeInclusive<i128> =
 pub(super) fn spell(literal: &Literal) -> Result<String, Refusal> {
     let data_type = &literal.data_type;
     let target = sql_type(data_type)?;
-    let unfit = || Refusal::new(format!("a constant of type {data_type} has an unfit value"));
+    let unfit = || {
+        Refusal::new(format!(
+            "a constant of type {} has an unfit value",
+            sql_name(data_type)
+        ))
+    };
     let text = match (&literal.value, type_class(data_type)) {
         (LiteralValue::Null, _) => return Ok(format!("NULL::{target}")),
         (LiteralValue::Boolean(value), TypeClass::Boolean) => {

@@ -2,18 +2,19 @@
 
 mod aggregates;
 mod comparison;
+mod encoding;
 mod functions;
 mod leaf;
 mod literal;
 mod rules;
 
 use arrow_schema::{DataType, TimeUnit};
-use owlet_connector::{ColumnMetadata, Expression, Literal};
+use owlet_connector::{ColumnMetadata, Expression, Literal, LiteralValue};
 
-use crate::class::{TypeClass, type_class};
+use crate::class::{TypeClass, sql_name, type_class};
 use crate::dialect::{Dialect, Refusal, RemoteQuery};
 use crate::docs::DocTable;
-use crate::flavor::Flavor;
+use crate::flavor::{Flavor, Holding};
 use crate::fragment::Fragment;
 use crate::prefilter;
 use crate::relation::{JoinKind, OutputColumn, Relation, RemoteTable};
@@ -35,7 +36,7 @@ impl PostgresDialect {
     }
 
     /// For a database with this `server_encoding`. Only in UTF-8 databases are text ordering and character
-    /// functions pushed.
+    /// functions pushed. To others no text is sent that they may not hold.
     pub fn with_server_encoding(encoding: &str) -> Self {
         let is_utf8 =
             encoding.eq_ignore_ascii_case("UTF8") || encoding.eq_ignore_ascii_case("UTF-8");
@@ -98,6 +99,14 @@ impl Flavor for PostgresDialect {
     }
 
     fn constant(&self, constant: &Literal) -> Result<String, Refusal> {
+        if let LiteralValue::Text(text) = &constant.value
+            && self.holding(text) != Holding::Held
+        {
+            return Err(Refusal::new(format!(
+                "the database's encoding {} may not have all characters of a text constant",
+                self.other_encoding.as_deref().unwrap_or("UTF8")
+            )));
+        }
         literal::spell(constant)
     }
 
@@ -119,6 +128,13 @@ impl Flavor for PostgresDialect {
         self.other_encoding.as_ref().map(|encoding| {
             format!("the database's encoding is {encoding}, not UTF8: bytes and characters differ")
         })
+    }
+
+    fn holding(&self, text: &str) -> Holding {
+        match &self.other_encoding {
+            None => Holding::Held,
+            Some(encoding) => encoding::holding(encoding, text),
+        }
     }
 
     fn tie_breaker(&self, key: &Fragment) -> Option<String> {
@@ -147,14 +163,19 @@ impl Flavor for PostgresDialect {
     }
 
     fn maximum_columns(&self) -> usize {
-        // MaxTupleAttributeNumber; half of it, for companions of converted columns.
-        1664 / 2
+        // MaxTupleAttributeNumber.
+        1_664
     }
 }
 
 /// PostgreSQL's type for an Arrow type, as cast targets spell it.
 fn sql_type(data_type: &DataType) -> Result<String, Refusal> {
-    let unknown = || Refusal::new(format!("PostgreSQL has no type for {data_type}"));
+    let unknown = || {
+        Refusal::new(format!(
+            "PostgreSQL has no type for {}",
+            sql_name(data_type)
+        ))
+    };
     Ok(match (type_class(data_type), data_type) {
         (TypeClass::Boolean, _) => "boolean".to_owned(),
         (_, DataType::Int16) => "int2".to_owned(),

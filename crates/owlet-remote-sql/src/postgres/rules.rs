@@ -9,6 +9,7 @@ use crate::class::TypeClass::{
     self, BigInteger, Binary, Boolean, Date, Decimal, Float, Interval, SmallInteger, Text, Time,
     Timestamp, ZonedTimestamp,
 };
+use crate::foreign_text::UTF8_BYTES;
 use crate::relation::AggregateFunction;
 use crate::rule::Construct::{
     self, Aggregate, Arithmetic, Cast, Equality, Function, Grouping, JoinKey, Like, Logic,
@@ -137,6 +138,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(Function("upper"), Each(&[Text]), Refused, "PostgreSQL folds case by the locale, the engine by Unicode; comparisons with ASCII constants are pushed"),
     rule(Function(ASCII_LOWER), Exactly(&[Text]), Exact(|call| functions::ascii_fold(call, "lower")), "`lower()` compared with ASCII constants"),
     rule(Function(ASCII_UPPER), Exactly(&[Text]), Exact(|call| functions::ascii_fold(call, "upper")), "`upper()` compared with ASCII constants"),
+    rule(Function(UTF8_BYTES), Exactly(&[Text]), Exact(functions::utf8_bytes), "texts compared with constants that a database in another encoding than UTF-8 may not hold"),
     rule(Function("floor"), Exactly(&[Float]), Exact(|call| functions::whole_double(call, "floor")), ""),
     rule(Function("ceil"), Exactly(&[Float]), Exact(|call| functions::whole_double(call, "ceil")), ""),
     rule(Function("round"), Any, Refused, "PostgreSQL rounds doubles half to even"),

@@ -20,7 +20,8 @@ pub(super) fn spell(literal: &Literal) -> Result<String, Refusal> {
     let data_type = &literal.data_type;
     let unfit = || {
         Refusal::new(format!(
-            "a constant of type {data_type} has no exact form in SQLite"
+            "a constant of type {} has no exact form in SQLite",
+            crate::class::sql_name(data_type)
         ))
     };
     Ok(match (&literal.value, type_class(data_type)) {

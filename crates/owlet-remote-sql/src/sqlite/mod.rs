@@ -181,7 +181,7 @@ impl Flavor for SqliteDialect {
     }
 
     fn maximum_columns(&self) -> usize {
-        // SQLITE_MAX_COLUMN is 2000; half of it, for native forms beside canonical ones.
-        1_000
+        // SQLITE_MAX_COLUMN.
+        2_000
     }
 }

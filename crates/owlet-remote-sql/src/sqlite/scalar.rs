@@ -136,10 +136,7 @@ pub(super) fn absolute(call: &Call<'_>) -> Result<String, Refusal> {
 /// `length(text)`: SQLite's own ends at a NUL character.
 pub(super) fn length(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
     if !matches!(call.data_type, DataType::Int32 | DataType::Int64) {
-        return Err(call.refuse(
-            Construct::Function(name),
-            format!("planned as {}", call.data_type),
-        ));
+        return Err(call.refuse(Construct::Function(name), call.type_reason()));
     }
     Ok(invoke(functions::LENGTH, call.operands))
 }
@@ -182,10 +179,7 @@ pub(super) fn replace(call: &Call<'_>) -> Result<String, Refusal> {
 /// `strpos(text, part)`.
 pub(super) fn strpos(call: &Call<'_>) -> Result<String, Refusal> {
     if !matches!(call.data_type, DataType::Int32 | DataType::Int64) {
-        return Err(call.refuse(
-            Construct::Function("strpos"),
-            format!("planned as {}", call.data_type),
-        ));
+        return Err(call.refuse(Construct::Function("strpos"), call.type_reason()));
     }
     Ok(invoke("instr", call.operands))
 }
@@ -197,7 +191,7 @@ pub(super) fn date_trunc(call: &Call<'_>) -> Result<String, Refusal> {
         return Err(call.refuse(construct, "a form that is not known"));
     };
     if value.data_type != *call.data_type {
-        return Err(call.refuse(construct, format!("planned as {}", call.data_type)));
+        return Err(call.refuse(construct, call.type_reason()));
     }
     let unit = text_constant(unit)
         .map(str::to_lowercase)
@@ -229,7 +223,7 @@ pub(super) fn date_part(call: &Call<'_>) -> Result<String, Refusal> {
         return Err(call.refuse(construct, "a form that is not known"));
     };
     if !matches!(call.data_type, DataType::Int32 | DataType::Int64) {
-        return Err(call.refuse(construct, format!("planned as {}", call.data_type)));
+        return Err(call.refuse(construct, call.type_reason()));
     }
     let field = text_constant(field)
         .map(str::to_lowercase)
@@ -262,10 +256,7 @@ pub(super) fn named_field(
     length: usize,
 ) -> Result<String, Refusal> {
     if !matches!(call.data_type, DataType::Int32 | DataType::Int64) {
-        return Err(call.refuse(
-            Construct::Function(name),
-            format!("planned as {}", call.data_type),
-        ));
+        return Err(call.refuse(Construct::Function(name), call.type_reason()));
     }
     single(call).map(|value| format!("CAST(substr({}, {start}, {length}) AS INTEGER)", value.sql))
 }
@@ -273,10 +264,7 @@ pub(super) fn named_field(
 /// `date(timestamp)`, and the engine's own cast to a date.
 pub(super) fn date_of(call: &Call<'_>, name: &'static str) -> Result<String, Refusal> {
     if *call.data_type != DataType::Date32 {
-        return Err(call.refuse(
-            Construct::Function(name),
-            format!("planned as {}", call.data_type),
-        ));
+        return Err(call.refuse(Construct::Function(name), call.type_reason()));
     }
     cast_timestamp_to_date(call)
 }
@@ -345,10 +333,7 @@ fn require_result(call: &Call<'_>, function: AggregateFunction) -> Result<(), Re
     if *call.data_type == DataType::Int64 {
         return Ok(());
     }
-    Err(call.refuse(
-        Construct::Aggregate(function),
-        format!("planned as {}", call.data_type),
-    ))
+    Err(call.refuse(Construct::Aggregate(function), call.type_reason()))
 }
 
 fn require_bigint(call: &Call<'_>, construct: Construct) -> Result<(), Refusal> {
@@ -358,7 +343,7 @@ fn require_bigint(call: &Call<'_>, construct: Construct) -> Result<(), Refusal> 
     }
     Err(call.refuse(
         construct,
-        format!("planned as {}, which SQLite does not know", call.data_type),
+        format!("{}, which SQLite does not know", call.type_reason()),
     ))
 }
 

@@ -136,8 +136,10 @@ fn line(check: &Check, health: &Health, width: usize) -> String {
     if !health.fix.is_empty() {
         parts.push(format!("(fix: {})", health.fix));
     }
-    let line = parts.join("  ");
-    format!("{}\n", line.trim_end())
+    let text = parts.join("  ");
+    // What libraries and servers say may have lines of its own.
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    format!("{}\n", lines.collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
@@ -165,6 +167,18 @@ mod tests {
         assert_eq!(
             line(&check, &unwell("connection refused", "is it running?"), 3),
             "fail  rds  postgres  connection refused  (fix: is it running?)\n"
+        );
+    }
+
+    #[test]
+    fn a_problem_of_several_lines_stays_on_its_own() {
+        let check = Check {
+            catalog: "rds".to_owned(),
+            connector: "postgres",
+        };
+        assert_eq!(
+            line(&check, &unwell("no luck:\n  first\n\n  second", "try"), 3),
+            "fail  rds  postgres  no luck: first second  (fix: try)\n"
         );
     }
 

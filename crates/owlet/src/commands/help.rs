@@ -81,6 +81,10 @@ Values are exact in every text format: decimals keep their scale, integers all t
 digits that read back the same, timestamps every fraction they have (0, 3, 6 or 9 digits), with the offset when
 they have a zone. Binary is hexadecimal. Arrays, maps and rows are JSON. In JSON, decimals, dates, times, NaN and
 infinities are strings. A second column of the same name gets _2 in JSON, Parquet and Arrow.
+
+Read back by Owlet, text formats keep values but not types, which are inferred again. CSV keeps NULL and empty
+text apart. TSV keeps all texts and NULLs in a catalog of files with null = \"\\\\N\" in its csv options; without
+that an empty text becomes NULL, and a text that begins with a double quote is taken for a quoted field.
 "
     .to_owned()
 }

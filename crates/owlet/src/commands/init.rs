@@ -56,7 +56,7 @@ mod tests {
         let config =
             crate::config::parse(Path::new("owlet.toml"), &enabled, &|_| Some("x".to_owned()));
         let config = config.unwrap_or_else(|error| panic!("{}", error.report()));
-        assert_eq!(config.catalogs.len(), 5);
+        assert_eq!(config.catalogs.len(), 6);
     }
 
     #[test]

@@ -92,11 +92,12 @@ pub async fn tables_in(
         Some((catalog, schema)) => (Some(catalog), Some(schema)),
     };
     let catalogs = chosen_catalogs(&session.engine, catalog)?;
-    if let ([catalog], Some(schema)) = (catalogs.as_slice(), schema) {
-        check_schema(session, catalog, schema).await?;
-    }
+    let schema = match (catalogs.as_slice(), schema) {
+        ([catalog], Some(schema)) => Some(known_schema(session, catalog, schema).await?),
+        _ => None,
+    };
     let listed = join_all(catalogs.iter().map(|catalog| {
-        let (catalog, schema) = (catalog.clone(), schema.map(str::to_owned));
+        let (catalog, schema) = (catalog.clone(), schema.clone());
         session.ask(|engine| async move { tables_of(&engine, &catalog, schema).await })
     }))
     .await;
@@ -169,16 +170,22 @@ fn chosen_catalogs(engine: &Engine, wanted: Option<&str>) -> Result<Vec<String>>
     Ok(vec![wanted])
 }
 
-/// An unknown schema is an error, not an empty list.
-async fn check_schema(session: &Session, catalog: &str, schema: &str) -> Result<()> {
+/// The schema in its own spelling. An unknown one is an error, not an empty list.
+async fn known_schema(session: &Session, catalog: &str, schema: &str) -> Result<String> {
     let asked = catalog.to_owned();
     let known = session
         .ask(|engine| async move { engine.schemas(&asked).await })
         .await?;
-    if schema.eq_ignore_ascii_case("information_schema")
-        || known.iter().any(|known| known.eq_ignore_ascii_case(schema))
-    {
-        return Ok(());
+    if schema.eq_ignore_ascii_case("information_schema") {
+        return Ok("information_schema".to_owned());
+    }
+    let found = known.iter().find(|known| *known == schema).or_else(|| {
+        known
+            .iter()
+            .find(|known| known.eq_ignore_ascii_case(schema))
+    });
+    if let Some(found) = found {
+        return Ok(found.clone());
     }
     Err(CliError::usage(
         format!("schema {schema} does not exist in catalog {catalog}"),

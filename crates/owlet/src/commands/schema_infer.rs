@@ -1,6 +1,7 @@
 //! `owlet schema infer`: samples a DynamoDB table and shows its columns with the evidence.
 
 use owlet_engine::EngineError;
+use owlet_engine::type_names::type_name;
 
 use super::{Context, Rows};
 use crate::arguments::SchemaInferArguments;
@@ -11,7 +12,7 @@ use crate::units;
 /// Runs the command.
 pub async fn run(arguments: SchemaInferArguments, context: &Context) -> Result<ExitStatus> {
     let config = config::load(&context.config)?;
-    let (catalog, table) = split_name(&arguments.name)?;
+    let (catalog, table) = split_name(&config, &arguments.name)?;
     let report = config::runtime::infer_dynamodb_schema(&config, &catalog, table)
         .await
         .map_err(EngineError::from)?;
@@ -23,7 +24,14 @@ pub async fn run(arguments: SchemaInferArguments, context: &Context) -> Result<E
             hint,
         ));
     };
-    let mut rows = Rows::new(&["column", "type", "attribute", "key", "evidence"]);
+    let mut rows = Rows::new(&[
+        "column",
+        "type",
+        "attribute",
+        "key",
+        "override_type",
+        "evidence",
+    ]);
     for evidence in &report.attributes {
         let decided = if evidence.overridden {
             " (decided by the override file)"
@@ -32,9 +40,10 @@ pub async fn run(arguments: SchemaInferArguments, context: &Context) -> Result<E
         };
         rows.push(vec![
             Some(evidence.column.clone()),
-            Some(evidence.column_type.clone()),
+            Some(type_name(&evidence.data_type())),
             Some(evidence.attribute.clone()),
             evidence.key.then(|| "key".to_owned()),
+            Some(evidence.column_type.clone()),
             Some(format!("{}{decided}", evidence.summary())),
         ]);
     }
@@ -61,8 +70,18 @@ pub async fn run(arguments: SchemaInferArguments, context: &Context) -> Result<E
 }
 
 /// `CATALOG.TABLE` or `CATALOG.default.TABLE`; a table name may hold dots itself.
-fn split_name(name: &str) -> Result<(String, &str)> {
+fn split_name<'name>(config: &Config, name: &'name str) -> Result<(String, &'name str)> {
     let Some((catalog, table)) = name.split_once('.') else {
+        let is_catalog = config
+            .catalogs
+            .iter()
+            .any(|known| known.name == name.to_lowercase());
+        if is_catalog {
+            return Err(CliError::usage(
+                format!("{name} is a catalog, and no table of it is named"),
+                format!("write {name}.TABLE; `owlet tables {name}` lists them"),
+            ));
+        }
         return Err(CliError::usage(
             format!("{name} names no catalog"),
             "write CATALOG.TABLE",

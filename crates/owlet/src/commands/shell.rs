@@ -14,7 +14,7 @@ use crate::arguments::{
     PlanningArguments, SchemasArguments, ShellArguments, SqlArguments, TablesArguments,
 };
 use crate::errors::{CliError, ExitStatus, Result};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{self, Interrupt};
 use crate::session::Session;
 use crate::shell::completion::{ShellHelper, is_complete};
 use crate::shell::directive::{self, Directive};
@@ -47,7 +47,7 @@ pub fn run(arguments: ShellArguments, context: &Context) -> Result<ExitStatus> {
     }
 }
 
-/// Runs what people type, with a history; nothing of it ends the shell.
+/// Runs what people type, with a history; nothing of it ends the shell but a signal to end the process.
 fn talk(mut shell: Shell<'_>) -> Result<ExitStatus> {
     let printer = shell.context.printer;
     let mut editor = editor(&shell.session)?;
@@ -56,7 +56,8 @@ fn talk(mut shell: Shell<'_>) -> Result<ExitStatus> {
         // The first shell on a machine has no history.
         let _ = editor.load_history(file);
     }
-    loop {
+    // After a signal to end, the terminal may have gone.
+    while !interrupt::asked_to_end() {
         match editor.readline(PROMPT) {
             Ok(text) => {
                 if !text.trim().is_empty() {
@@ -90,7 +91,15 @@ fn talk(mut shell: Shell<'_>) -> Result<ExitStatus> {
             ));
         }
     }
-    Ok(ExitStatus::Success)
+    Ok(ended(ExitStatus::Success))
+}
+
+/// How the shell ends: a signal that asked for it counts more than what has failed before.
+fn ended(status: ExitStatus) -> ExitStatus {
+    match interrupt::asked_to_end() {
+        true => ExitStatus::Interrupted,
+        false => status,
+    }
 }
 
 /// Runs what a pipe or a file brings. The last statement needs no `;`, and a failure does not stop those behind it.
@@ -119,8 +128,11 @@ fn follow_input(mut shell: Shell<'_>, input: impl BufRead) -> Result<ExitStatus>
                 status = ExitStatus::Failure;
             }
         }
+        if interrupt::asked_to_end() {
+            break;
+        }
     }
-    Ok(status)
+    Ok(ended(status))
 }
 
 fn editor(session: &Session) -> Result<Editor<ShellHelper, FileHistory>> {

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::error::{ConfigError, Problem};
 use super::interpolate::{self, Missing, Sources};
+use super::wording;
 
 /// A parsed file.
 pub struct Document<'text> {
@@ -128,7 +129,10 @@ impl Places {
             let offset = error.span().map_or(span.start, |span| span.start);
             match unknown_field(error.message()) {
                 Some((key, known)) => self.unknown_key(offset, &key, &format!("[{name}]"), &known),
-                None => self.problem(offset, format!("[{name}] {}", error.message()), ""),
+                None => {
+                    let (message, hint) = wording::of_serde(error.message());
+                    self.problem(offset, format!("[{name}] {message}"), hint)
+                }
             }
         })
     }

@@ -57,6 +57,9 @@ pub fn interpolate(text: &str, sources: &Sources<'_>) -> Result<String, Vec<Miss
 
 fn resolve(reference: &str, sources: &Sources<'_>) -> Result<String, Missing> {
     if let Some(path) = reference.strip_prefix("file:") {
+        if path.is_empty() {
+            return Err(Missing::Malformed("`${file:}` names no file".to_owned()));
+        }
         return read_secret(&sources.folder.join(path));
     }
     let (name, default) = match reference.split_once(":-") {
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn malformed_references_are_told() {
-        for malformed in ["${USER", "${a b}", "${}"] {
+        for malformed in ["${USER", "${a b}", "${}", "${file:}"] {
             let missing = run(malformed).expect_err("malformed");
             assert!(
                 matches!(missing.as_slice(), [Missing::Malformed(_)]),

@@ -12,6 +12,7 @@ pub mod runtime;
 mod schema;
 mod secret;
 mod settings;
+mod wording;
 
 use std::path::{Path, PathBuf};
 

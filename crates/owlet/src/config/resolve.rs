@@ -5,14 +5,18 @@ use toml::de::DeValue;
 use super::document::{self, Document, Entry, Places};
 use super::error::{ConfigError, Problem};
 use super::settings::{
-    Catalog, CatalogSettings, Config, DynamoDbSettings, DynamoDbSource, MysqlSettings,
-    ObjectSettings, PostgresSettings,
+    Catalog, CatalogSettings, Config, DynamoDbSettings, DynamoDbSource, EngineSettings,
+    MysqlSettings, ObjectSettings, PostgresSettings,
 };
+use crate::units::ByteSize;
 
 /// Connector words of later versions, so that their users get a better answer than "unknown".
 const LATER_CONNECTORS: [&str; 2] = ["lambda", "glue"];
 
 const CONNECTORS: [&str; 5] = ["postgres", "mysql", "sqlite", "dynamodb", "object"];
+
+/// Below this even a sort of a few rows fails.
+const LEAST_MEMORY: ByteSize = ByteSize(16_000_000);
 
 /// The key of an address that goes on with a path.
 const LOCATION: &str = "location";
@@ -36,8 +40,12 @@ pub fn resolve(document: Document<'_>) -> Result<Config, ConfigError> {
         match entry.key.as_str() {
             "engine" => {
                 problems.extend(unknown_default(&places, &entry, &catalog_names));
-                match places.read("engine", entry.value) {
-                    Ok(engine) => config.engine = engine,
+                let memory_offset = offset_of(&entry, "memory_limit");
+                match places.read::<EngineSettings>("engine", entry.value) {
+                    Ok(engine) => {
+                        problems.extend(little_memory(&places, memory_offset, &engine));
+                        config.engine = engine;
+                    }
                     Err(problem) => problems.push(problem),
                 }
             }
@@ -50,6 +58,29 @@ pub fn resolve(document: Document<'_>) -> Result<Config, ConfigError> {
     }
     places.fail_if_any(problems)?;
     Ok(config)
+}
+
+/// Where the value of a key of a table stands; the table's own place when it is not there.
+fn offset_of(table: &Entry<'_>, key: &str) -> usize {
+    let value = table
+        .value
+        .get_ref()
+        .as_table()
+        .and_then(|table| table.get(key));
+    value.map_or(table.offset, |value| value.span().start)
+}
+
+/// The problem of a limit that no sort can work with; mostly a number whose unit was forgotten.
+fn little_memory(places: &Places, offset: usize, engine: &EngineSettings) -> Option<Problem> {
+    let limit = engine.memory_limit?;
+    if limit.0 >= LEAST_MEMORY.0 {
+        return None;
+    }
+    let message =
+        format!("[engine] memory_limit is {limit}, and queries need {LEAST_MEMORY} at least");
+    let hint = "a number without a unit is bytes: write for example memory_limit = \"512MB\", or leave it out for a \
+                share of the machine's memory";
+    Some(places.problem(offset, message, hint))
 }
 
 /// The problem of a `default_catalog` that is none of the catalogs.

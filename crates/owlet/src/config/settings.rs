@@ -48,7 +48,7 @@ pub struct Catalog {
 #[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EngineSettings {
-    /// Memory for sorts, joins and aggregates before they spill to disk, e.g. "512MB" or "2GiB".
+    /// Memory for sorts, joins and aggregates before they spill to disk, e.g. "512MB" or "2GiB", 16 MB at least.
     /// Without it a share of the machine's memory.
     pub memory_limit: Option<ByteSize>,
     /// Folder for spill files; without it the system's temporary folder.

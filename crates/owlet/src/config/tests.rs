@@ -127,9 +127,49 @@ fn addresses_hold_no_keys() {
 fn a_query_needs_a_thread() {
     let report = report("[engine]\ntarget_partitions = 0\n");
     assert!(
-        report.contains("owlet.toml:2: [engine] invalid value: integer `0`, expected a nonzero"),
+        report.contains("owlet.toml:2: [engine] expected a whole number from 1 upwards, found `0`"),
         "{report}"
     );
+}
+
+#[test]
+fn wrong_types_are_told_in_plain_words() {
+    insta::assert_snapshot!(report("[engine]\ntarget_partitions = \"4\"\n"), @r#"
+    error: folder/owlet.toml:2: [engine] expected a whole number from 1 upwards, found "4"
+    hint: write the number without quotes; ${…} stands in text values only
+    "#);
+    insta::assert_snapshot!(
+        report("[catalog.a]\nconnector = \"sqlite\"\npath = 5\n"),
+        @"error: folder/owlet.toml:3: [catalog.a] expected a path in quotes, found `5`"
+    );
+    insta::assert_snapshot!(
+        report("[catalog.a]\nconnector = \"postgres\"\nurl = \"${file:}\"\n"),
+        @r"
+    error: folder/owlet.toml:3: `${file:}` names no file
+    hint: write `$${` for a plain `${`
+    ");
+}
+
+#[test]
+fn memory_is_enough_to_sort() {
+    for (value, shown) in [
+        ("500", "500B"),
+        ("\"5\"", "5B"),
+        ("\"15MB\"", "15MB"),
+        ("0", "0B"),
+    ] {
+        let report = report(&format!(
+            "[engine]\nspill_dir = \"x\"\nmemory_limit = {value}\n"
+        ));
+        assert!(
+            report.starts_with(&format!(
+                "error: folder/owlet.toml:3: [engine] memory_limit is {shown}, and queries need 16MB at least\n\
+                 hint: a number without a unit is bytes: "
+            )),
+            "{report}"
+        );
+    }
+    read("[engine]\nmemory_limit = \"16MB\"\n").expect("enough");
 }
 
 #[test]

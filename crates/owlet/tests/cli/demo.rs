@@ -55,6 +55,35 @@ fn schemas_are_inferred_with_evidence() {
         "infer_sqlite",
         Place::demo().run(&["schema", "infer", "shop.orders"])
     );
+    let answer = Place::demo().run(&["schema", "infer", "Events"]);
+    assert!(
+        answer.contains(
+            "error: Events is a catalog, and no table of it is named\n\
+             hint: write Events.TABLE; `owlet tables Events` lists them"
+        ),
+        "{answer}"
+    );
+}
+
+/// The types of a CSV listing's columns by name.
+fn types(listing: &str) -> Vec<(String, String)> {
+    let mut reader = csv::Reader::from_reader(listing.as_bytes());
+    let rows = reader.records().map(|row| row.expect("CSV"));
+    rows.map(|row| (row[0].to_owned(), row[1].to_owned()))
+        .filter(|(column, _)| column != "_item")
+        .collect()
+}
+
+#[test]
+fn an_inferred_schema_has_the_types_of_the_table() {
+    let listing = |arguments: &[&str]| {
+        let output = Place::demo().command(arguments).output();
+        let output = output.expect("the binary runs");
+        types(&String::from_utf8_lossy(&output.stdout))
+    };
+    let inferred = listing(&["schema", "infer", "events.carts"]);
+    assert_eq!(inferred, listing(&["describe", "events.carts"]));
+    assert!(inferred.iter().any(|(column, _)| column == "note"));
 }
 
 #[test]

@@ -85,8 +85,8 @@ impl SlowView {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Runs a query over the view with the binary, and gives what is left running at the server.
-    fn left_by(&self, sql: &str, options: &[&str]) -> (String, String) {
+    /// A folder with the server as catalog `pg`.
+    fn place(&self) -> Place {
         let place = Place::empty();
         place.write(
             "owlet.toml",
@@ -95,18 +95,38 @@ impl SlowView {
                 self.url, self.name
             ),
         );
-        let sql = sql.replace("VIEW", &format!("pg.public.{}", self.name));
-        let answer = place.run(&[&["query", &sql], options].concat());
+        place
+    }
+
+    /// Text with the view's name for `VIEW`.
+    fn named(&self, sql: &str) -> String {
+        sql.replace("VIEW", &format!("pg.public.{}", self.name))
+    }
+
+    /// What the binary has running at the server.
+    fn running(&self) -> String {
+        self.run(&format!(
+            "SELECT query FROM pg_stat_activity WHERE application_name = '{}' AND state = 'active'",
+            self.name
+        ))
+    }
+
+    /// Runs a query over the view with the binary, and gives what is left running at the server.
+    fn left_by(&self, sql: &str, options: &[&str]) -> (String, String) {
+        let sql = self.named(sql);
+        let answer = self.place().run(&[&["query", &sql], options].concat());
+        (answer, self.left())
+    }
+
+    /// What is left running at the server.
+    fn left(&self) -> String {
         // The request has been sent; the server hears it between two calls of pg_sleep. Left alone, it would work for
         // half a minute.
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
-            let left = self.run(&format!(
-                "SELECT query FROM pg_stat_activity WHERE application_name = '{}' AND state = 'active'",
-                self.name
-            ));
+            let left = self.running();
             if left.is_empty() || Instant::now() > deadline {
-                return (answer, left);
+                return left;
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -143,6 +163,76 @@ fn a_limit_leaves_nothing_at_the_server() {
     );
     assert!(answer.starts_with("exit code: 0\n"), "{answer}");
     assert_eq!(left, "");
+}
+
+fn send(signal: &str, process: u32) {
+    let killed = Command::new("kill")
+        .args([signal, &process.to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(killed.success());
+}
+
+/// A terminal that is closed says so by SIGHUP, and its shell a second time.
+#[test]
+fn a_closed_terminal_leaves_nothing_at_the_server() {
+    let view = SlowView::create("slow_hangup");
+    let place = view.place();
+    let sql = view.named("SELECT count(s) FROM VIEW");
+    let input = format!("{sql};\nSELECT 'never' AS a;\n");
+    for (arguments, input) in [
+        (&["query", &sql][..], ""),
+        (&["shell", "-o", "csv"], &input),
+    ] {
+        let mut child = place
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(input.as_bytes()).expect("written");
+        drop(stdin);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while view.running().is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        send("-HUP", child.id());
+        std::thread::sleep(Duration::from_millis(20));
+        // It may have ended already.
+        let _ = Command::new("kill")
+            .args(["-HUP", &child.id().to_string()])
+            .stderr(Stdio::null())
+            .status();
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(130), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "interrupted\n");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+        assert_eq!(view.left(), "");
+    }
+}
+
+/// `nohup` starts processes that ignore SIGHUP, and they must go on doing so.
+#[test]
+fn a_query_may_outlive_its_terminal() {
+    let place = place();
+    let binary = env!("CARGO_BIN_EXE_owlet");
+    let mut child = Command::new("nohup")
+        .args([binary, "query", LONG, "--timeout", "4s"])
+        .current_dir(place.path("."))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("nohup runs");
+    std::thread::sleep(Duration::from_secs(2));
+    send("-HUP", child.id());
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().expect("asked").is_none());
+    let output = child.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("did not finish within"), "{text}");
 }
 
 #[test]

@@ -39,6 +39,59 @@ fn a_source_that_is_down_hides_no_other() {
 }
 
 #[test]
+fn schemas_are_listed_in_their_own_spelling() {
+    let place = Place::with_shop();
+    let answer = place.run(&["tables", "SHOP.MAIN"]);
+    assert!(answer.contains("\nshop,main,orders,table\n"), "{answer}");
+}
+
+#[test]
+fn doctor_says_one_line_for_each_source() {
+    let place = Place::empty();
+    place.write(
+        "owlet.toml",
+        "[catalog.events]\nconnector = \"dynamodb\"\nregion = \"eu-central-1\"\n\
+         endpoint = \"http://127.0.0.1:1\"\n\
+         [catalog.archive]\nconnector = \"dynamodb\"\nsource = \"export\"\nregion = \"eu-central-1\"\n\
+         location = \"s3://bucket/exports\"\nendpoint = \"http://127.0.0.1:1\"\n\
+         [catalog.secret]\nconnector = \"postgres\"\nsecret = \"a\"\nregion = \"eu-central-1\"\n\
+         [catalog.lake]\nconnector = \"object\"\nlocation = \"nowhere/\"\n\
+         [catalog.my]\nconnector = \"mysql\"\nurl = \"mysql://u:p@127.0.0.1:1/x\"\n",
+    );
+    let output = place
+        .command(&["doctor"])
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .output()
+        .expect("the binary runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 6, "{text}");
+    for line in &lines[1..4] {
+        assert!(
+            line.contains("authentication failed: AWS credentials could not be loaded: no credentials found in chain.")
+                && line.contains("Environment: environment variable not set; Profile: not enabled;")
+                && line.contains("(fix: run `aws sts get-caller-identity`"),
+            "{line}"
+        );
+        assert_eq!(line.matches("hint").count(), 0, "{line}");
+    }
+    assert!(
+        lines[4].starts_with("fail  lake     object    location /")
+            && lines[4].ends_with(
+                "/nowhere does not exist  (fix: create the folder, or correct `location` of [catalog.lake]; it is \
+                 relative to the configuration file)"
+            ),
+        "{}",
+        lines[4]
+    );
+    assert!(
+        lines[5].contains("127.0.0.1:1: Connection refused (os error"),
+        "{}",
+        lines[5]
+    );
+}
+
+#[test]
 fn an_unknown_schema_is_an_error() {
     let place = Place::with_shop();
     let answer = place.run(&["tables", "shop.nope"]);

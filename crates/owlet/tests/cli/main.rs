@@ -7,6 +7,7 @@ mod demo;
 mod harness;
 mod interruption;
 mod listing;
+mod memory;
 mod mysql;
 mod query;
 mod shell;

@@ -62,6 +62,89 @@ fn files_appear_whole_or_not_at_all() {
     insta::assert_snapshot!(place.run(&["query", "SELECT 1", "--to", "b.xls"]));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_private_file_stays_private() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = Place::empty();
+    place.write("private.csv", "old");
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(place.path("private.csv"), private).expect("set");
+    assert_eq!(
+        place.exit_code(&["query", "SELECT 1 AS a", "--to", "private.csv"]),
+        0
+    );
+    assert_eq!(place.read("private.csv"), "a\n1\n");
+    let after = std::fs::metadata(place.path("private.csv")).expect("exists");
+    assert_eq!(after.permissions().mode() & 0o777, 0o600);
+}
+
+/// What else goes to the standard output stays there, in its order.
+#[cfg(unix)]
+#[test]
+fn the_standard_output_is_written_in_its_place() {
+    let place = Place::empty();
+    std::os::unix::fs::symlink("/dev/stdout", place.path("link")).expect("linked");
+    for (target, redirect) in [
+        ("/dev/stdout", ">>"),
+        ("/dev/stdout", ">"),
+        ("/proc/self/fd/1", ">>"),
+        ("/dev/fd/1", ">>"),
+        ("link", ">>"),
+        ("f", ">>"),
+        ("/dev/stderr", "2>>"),
+        ("/dev/fd/3", "3>>"),
+    ] {
+        place.write("f", "");
+        let script = format!(
+            "(echo before >> f; \"$0\" query -o csv --to {target} 'SELECT 1 AS a'; echo after >> f) {redirect} f"
+        );
+        let output = std::process::Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_owlet")])
+            .current_dir(place.path("."))
+            .output()
+            .expect("sh runs");
+        assert!(output.status.success(), "{output:?}");
+        let expected = match redirect {
+            // Without >> the writers overwrite each other; the file must still be the same one.
+            ">" => "a\n1\nre\nafter\n",
+            _ => "before\na\n1\nafter\n",
+        };
+        assert_eq!(place.read("f"), expected, "{target} {redirect}");
+        assert_eq!(place.files(), ["f", "link"]);
+    }
+}
+
+#[test]
+fn sql_may_begin_with_a_comment() {
+    let place = Place::with_shop();
+    let sql = "-- weekly report\nSELECT id FROM shop.orders WHERE id < :id";
+    let answer = place.run(&["query", sql, "-o", "tsv", "-p", "id=3"]);
+    assert!(
+        answer.starts_with("exit code: 0\n----- stdout -----\nid\n1\n2\n"),
+        "{answer}"
+    );
+    for command in ["explain", "verify"] {
+        let answer = place.run(&[command, "-p", "id=3", sql]);
+        assert!(answer.starts_with("exit code: 0\n"), "{answer}");
+    }
+    let answer = place.run(&["query", "--weekly\nSELECT nope FROM shop.orders"]);
+    assert!(answer.contains("error: line 2:8: "), "{answer}");
+    assert_eq!(place.exit_code(&["query", "-- nothing else"]), 2);
+}
+
+#[test]
+fn a_missing_file_is_in_no_catalog() {
+    let answer = Place::with_shop().run(&["query", "SELECT * FROM 'none.csv'"]);
+    assert!(
+        answer.contains(
+            "error: [FOLDER]/none.csv does not exist\nhint: there is no such file or folder"
+        ),
+        "{answer}"
+    );
+}
+
 #[test]
 fn several_statements_run_in_order() {
     let place = Place::with_shop();
@@ -239,6 +322,32 @@ fn the_work_report_has_exactly_these_keys() {
 }
 
 #[test]
+fn conditions_skip_what_the_footers_of_parquet_rule_out() {
+    let place = Place::empty();
+    for (file, rows) in [("p1.parquet", "(1), (2)"), ("p2.parquet", "(8), (9), (7)")] {
+        let statement = format!("SELECT n FROM (VALUES {rows}) v(n)");
+        place.run(&["query", &statement, "--to", file]);
+    }
+    for (statement, answer, read) in [
+        ("SELECT n FROM 'p?.parquet' WHERE n > 8", "n\n9\n", 3),
+        (
+            "SELECT n FROM 'p?.parquet' WHERE n > 8 OR n = 1 ORDER BY n",
+            "n\n1\n9\n",
+            5,
+        ),
+    ] {
+        let output = place
+            .command(&["query", statement, "--work", "-o", "csv"])
+            .output()
+            .expect("the binary runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), answer);
+        let report: serde_json::Value =
+            serde_json::from_slice(&output.stderr).expect("one JSON object");
+        assert_eq!(report["sources"][0]["rows_read"], read, "{statement}");
+    }
+}
+
+#[test]
 fn the_work_report_names_the_catalog_of_files() {
     let place = Place::empty();
     place.write(
@@ -259,6 +368,12 @@ fn the_work_report_names_the_catalog_of_files() {
             serde_json::from_slice(&output.stderr).expect("one JSON object");
         let source = &report["sources"][0];
         assert_eq!([&source["catalog"], &source["table"]], named);
+        assert_eq!(source["access"], "1 file");
+        let address = source["remote"].as_str().expect("text");
+        assert!(
+            std::path::Path::new(address).is_absolute() && address.ends_with("/orders.csv"),
+            "{address}"
+        );
         let plan = place.run(&["explain", &statement]);
         let shown = format!("catalog={}, table={}", named[0], named[1]);
         assert!(plan.contains(&shown), "{plan}");

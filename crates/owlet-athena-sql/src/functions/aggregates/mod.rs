@@ -6,6 +6,7 @@ mod collected;
 mod digest;
 mod extremes;
 mod frame;
+mod interval_totals;
 mod percentiles;
 mod ranked;
 mod shapes;

@@ -27,6 +27,9 @@ use datafusion_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF, Signature,
 };
 
+use super::interval_totals;
+use crate::intervals::INTERVAL;
+
 /// `sum` and `avg`.
 pub(super) fn functions() -> Vec<AggregateUDF> {
     vec![
@@ -77,6 +80,13 @@ impl<F: AggregateUDFImpl + PartialEq + Eq + std::hash::Hash> Exact<F> {
             .is_some_and(|input| result_type(self.goal, input.data_type()).is_some())
     }
 
+    fn is_interval(&self, inputs: &[FieldRef]) -> bool {
+        self.goal == Goal::Sum
+            && inputs
+                .first()
+                .is_some_and(|input| *input.data_type() == INTERVAL)
+    }
+
     fn finish(&self, arguments: &AccumulatorArgs<'_>) -> Finish {
         Finish {
             goal: self.goal,
@@ -113,7 +123,8 @@ impl<F: AggregateUDFImpl + PartialEq + Eq + std::hash::Hash> AggregateUDFImpl fo
     }
 
     fn state_fields(&self, arguments: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        if !self.is_total(arguments.input_fields) {
+        let is_interval = self.is_interval(arguments.input_fields);
+        if !is_interval && !self.is_total(arguments.input_fields) {
             return self.builtin.state_fields(arguments);
         }
         let field = |name: &str, data_type: DataType| {
@@ -123,6 +134,13 @@ impl<F: AggregateUDFImpl + PartialEq + Eq + std::hash::Hash> AggregateUDFImpl fo
                 true,
             ))
         };
+        if is_interval {
+            let state = interval_totals::state(arguments.is_distinct);
+            return Ok(state
+                .into_iter()
+                .map(|(name, data_type)| field(name, data_type))
+                .collect());
+        }
         let total_type = match arguments.input_fields.first() {
             Some(input) if is_wide(input.data_type()) => Decimal256Type::TOTAL,
             _ => Decimal128Type::TOTAL,
@@ -134,6 +152,9 @@ impl<F: AggregateUDFImpl + PartialEq + Eq + std::hash::Hash> AggregateUDFImpl fo
     }
 
     fn accumulator(&self, arguments: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        if self.is_interval(arguments.expr_fields) {
+            return Ok(interval_totals::accumulator(arguments.is_distinct));
+        }
         if !self.is_total(arguments.expr_fields) {
             return self.builtin.accumulator(arguments);
         }
@@ -148,7 +169,7 @@ impl<F: AggregateUDFImpl + PartialEq + Eq + std::hash::Hash> AggregateUDFImpl fo
         &self,
         arguments: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn Accumulator>> {
-        if self.is_total(arguments.expr_fields) {
+        if self.is_total(arguments.expr_fields) || self.is_interval(arguments.expr_fields) {
             return self.accumulator(arguments);
         }
         self.builtin.create_sliding_accumulator(arguments)
@@ -157,6 +178,9 @@ impl<F: AggregateUDFImpl + PartialEq + Eq + std::hash::Hash> AggregateUDFImpl fo
     fn groups_accumulator_supported(&self, arguments: AccumulatorArgs<'_>) -> bool {
         if self.is_total(arguments.expr_fields) {
             return !arguments.is_distinct;
+        }
+        if self.is_interval(arguments.expr_fields) {
+            return false;
         }
         self.builtin.groups_accumulator_supported(arguments)
     }

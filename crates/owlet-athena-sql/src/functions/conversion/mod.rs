@@ -15,10 +15,12 @@ use datafusion_expr::{
     Volatility,
 };
 
+pub(crate) use self::print::BYTES_AS_TEXT;
 use self::print::to_varchar;
 use super::json;
 use super::moments::{self, Moments};
 use super::type_names::sql_name;
+use crate::intervals::{INTERVAL, canonical_array};
 use crate::types::{self};
 
 pub(super) mod print;
@@ -87,6 +89,10 @@ fn type_differs(source: &DataType, target: &DataType) -> bool {
         (
             T::Utf8 | T::LargeUtf8 | T::Utf8View,
             T::Timestamp(..) | T::Date32 | T::Time32(_) | T::Time64(_),
+        ) => true,
+        (
+            T::Utf8 | T::LargeUtf8 | T::Utf8View | T::Interval(_) | T::Duration(_),
+            T::Interval(_),
         ) => true,
         (T::Date32, T::Timestamp(_, Some(zone))) => zone.as_ref() != types::SESSION_ZONE,
         (T::Timestamp(..), T::Timestamp(..) | T::Date32 | T::Time32(_) | T::Time64(_)) => true,
@@ -237,6 +243,10 @@ pub(crate) fn convert(
             if (source.is_floating() || source.is_decimal()) && target.is_integer() =>
         {
             round_to_integers(array, target, on_error)
+        }
+        (T::Interval(_) | T::Duration(_), target) if *target == INTERVAL => canonical_array(array),
+        (_, target) if *target == INTERVAL => {
+            canonical_array(&cast_with_options(array, target, &options(on_error))?)
         }
         (T::List(_), T::List(_)) | (T::Struct(_), T::Struct(_)) | (T::Map(..), T::Map(..)) => {
             rowwise(array, target, on_error, |array| {

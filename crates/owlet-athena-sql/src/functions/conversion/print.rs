@@ -6,7 +6,6 @@ use arrow::array::{Array, ArrayRef, AsArray, GenericListArray, OffsetSizeTrait, 
 use arrow::compute::cast_with_options;
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
-    IntervalUnit,
 };
 use datafusion_common::{Result, plan_err};
 
@@ -14,6 +13,10 @@ use super::super::moments::Moments;
 use super::super::type_names::sql_name;
 use super::{OnError, options};
 use crate::functions::conversion::cast;
+use crate::intervals::canonical_array;
+
+pub(crate) const BYTES_AS_TEXT: &str =
+    "varbinary cannot be cast to varchar; from_utf8(…) reads bytes as text, to_hex(…) shows them";
 
 /// Any value as Athena prints it.
 pub(in super::super) fn to_varchar(array: &ArrayRef, on_error: OnError) -> Result<ArrayRef> {
@@ -31,7 +34,7 @@ pub(in super::super) fn to_varchar(array: &ArrayRef, on_error: OnError) -> Resul
             texts(array, |row| moments.text(row))
         }
         T::Interval(_) | T::Duration(_) => {
-            let intervals = cast(array, &T::Interval(IntervalUnit::MonthDayNano))?;
+            let intervals = canonical_array(array)?;
             texts(array, |row| {
                 Ok(interval_text(
                     intervals
@@ -47,9 +50,7 @@ pub(in super::super) fn to_varchar(array: &ArrayRef, on_error: OnError) -> Resul
             sql_name(nested)
         ),
         T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => {
-            plan_err!(
-                "varbinary cannot be cast to varchar; from_utf8(…) reads bytes as text, to_hex(…) shows them"
-            )
+            plan_err!("{BYTES_AS_TEXT}")
         }
         _ => Ok(cast_with_options(array, &T::Utf8, &options(on_error))?),
     }
