@@ -20,6 +20,7 @@ const OPERATORS: [(&str, &str); 12] = [
 
 /// The error, from DataFusion's message.
 pub fn error(message: &str) -> EngineError {
+    tracing::debug!(message, "memory or disk is used up");
     if message.contains("disk space") {
         return EngineError::ResourcesExhausted {
             message: "the query's spill files have reached their limit of 100 GB".to_owned(),

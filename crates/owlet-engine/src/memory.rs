@@ -15,8 +15,9 @@ const LEAST_BATCH_ROWS: u64 = 64;
 /// Memory of one partition for each row of a batch. A sort that has spilled holds two batches at least, a copy of each,
 /// the batch it makes of them, and shares the memory with what feeds it: rows of more than a kilobyte fit in that.
 const BYTES_FOR_BATCH_ROW: u64 = 32 * 1024;
-/// What sorts keep for merging is at most this part of a partition's memory.
-const MERGE_SHARE: u64 = 16;
+/// What a sort keeps for merging is at most this part of a partition's memory: two batches with their copies and the
+/// batch made of them, of rows of some 800 bytes.
+const MERGE_SHARE: u64 = 8;
 
 /// The default limit in bytes.
 pub fn default_limit() -> u64 {
@@ -38,7 +39,19 @@ pub fn fit(options: &mut ExecutionOptions, limit: u64) {
     let reserved = &mut options.sort_spill_reservation_bytes;
     *reserved = (*reserved).min(for_merging);
     let in_place = &mut options.sort_in_place_threshold_bytes;
-    *in_place = (*in_place).min(for_merging);
+    *in_place = (*in_place).min(for_merging / 2);
+}
+
+/// Spilled runs that a sort merges at a time: without a bound the first sort that comes to merging takes all that is free,
+/// and those beside it fail. Where batches had to shrink, memory is dearer than reading the runs once more.
+pub fn merged_runs(options: &ExecutionOptions) -> usize {
+    const FEW: usize = 4;
+    const USUAL: usize = 16;
+    if (options.batch_size.get() as u64) < MOST_BATCH_ROWS {
+        FEW
+    } else {
+        USUAL
+    }
 }
 
 fn machine() -> Option<u64> {
@@ -107,7 +120,8 @@ mod tests {
         );
         let little = fitted(64 * MEGABYTE, 2);
         assert_eq!(little.batch_size.get(), 1024);
-        assert_eq!(little.sort_spill_reservation_bytes, 2 * MEGABYTE as usize);
+        assert!(merged_runs(&little) < merged_runs(&enough));
+        assert_eq!(little.sort_spill_reservation_bytes, 4 * MEGABYTE as usize);
         assert_eq!(
             fitted(MEGABYTE, 64).batch_size.get() as u64,
             LEAST_BATCH_ROWS

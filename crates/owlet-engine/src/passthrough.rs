@@ -62,6 +62,7 @@ impl SourceQuery {
             columns: vec![Default::default(); self.schema.fields().len()],
             plan: self.plan.clone(),
             join_fed: JoinFed::No,
+            rows_without_keys: None,
             stayed_local: Vec::new(),
         };
         let leaf = RemoteScan::new(planned, Arc::new(whole)).into_plan();

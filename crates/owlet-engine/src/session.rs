@@ -71,20 +71,6 @@ fn build_state(
     memory_limit: u64,
     spill: Option<&SpillFolder>,
 ) -> Result<SessionState> {
-    let pool = QueryPool::new(usize::try_from(memory_limit).unwrap_or(usize::MAX));
-    let named = std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
-    let mut disk = DiskManagerBuilder::default();
-    if let Some(spill) = spill {
-        disk = disk.with_mode(DiskManagerMode::Directories(vec![spill.path()]));
-    }
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)))
-        .with_disk_manager_builder(disk)
-        .build_arc()
-        .map_err(|error| EngineError::Configuration {
-            message: format!("the engine's runtime cannot be built: {error}"),
-            hint: "check [engine] memory_limit and spill_dir".to_owned(),
-        })?;
     let mut session = owlet_athena_sql::session_config(SessionConfig::new());
     if let Some(partitions) = config.target_partitions {
         session = session.with_target_partitions(partitions.max(1));
@@ -98,6 +84,21 @@ fn build_state(
     // The logical plan proves that `CASE WHEN a = b THEN a ELSE 0 END` is never NULL and the physical one does not:
     // both are right, and an aggregate's input may hold fewer NULLs than its operators are prepared for.
     options.execution.skip_physical_aggregate_schema_check = true;
+    let pool = QueryPool::new(usize::try_from(memory_limit).unwrap_or(usize::MAX));
+    let named = std::num::NonZeroUsize::new(NAMED_CONSUMERS).unwrap_or(std::num::NonZeroUsize::MIN);
+    let mut disk = DiskManagerBuilder::default()
+        .with_max_spill_merge_fan_in(memory::merged_runs(&session.options().execution));
+    if let Some(spill) = spill {
+        disk = disk.with_mode(DiskManagerMode::Directories(vec![spill.path()]));
+    }
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, named)))
+        .with_disk_manager_builder(disk)
+        .build_arc()
+        .map_err(|error| EngineError::Configuration {
+            message: format!("the engine's runtime cannot be built: {error}"),
+            hint: "check [engine] memory_limit and spill_dir".to_owned(),
+        })?;
     let builder = SessionStateBuilder::new()
         .with_config(session)
         .with_runtime_env(runtime)

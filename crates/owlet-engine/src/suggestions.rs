@@ -73,16 +73,19 @@ pub(crate) fn meanings(engine: &Engine, resolved: &str) -> Vec<TableName> {
 /// listed.
 pub(crate) async fn near(engine: &Engine, meant: &[TableName]) -> Option<String> {
     let mut missing = None;
+    let mut only_table_is_missing = false;
     for name in meant {
         match near_one(engine, name).await? {
             Near::Name(name) => {
                 return Some(format!("did you mean {name}; `owlet tables` lists all"));
             }
             Near::Missing(text) => missing = missing.or(Some(text)),
+            Near::NoSuchTable => only_table_is_missing = true,
             Near::Nothing => {}
         }
     }
-    missing
+    // `catalog.table` in a default catalog: that it has no schema `catalog` helps nobody.
+    missing.filter(|_| !only_table_is_missing)
 }
 
 enum Near {
@@ -90,6 +93,8 @@ enum Near {
     Name(String),
     /// A part of the name does not exist.
     Missing(String),
+    /// Catalog and schema are there, and no table has a similar name.
+    NoSuchTable,
     Nothing,
 }
 
@@ -133,7 +138,7 @@ async fn near_one(engine: &Engine, name: &TableName) -> Option<Near> {
         .collect();
     Some(match nearest(&name.table, &tables) {
         Some(table) => Near::Name(format!("{}.{schema}.{table}", name.catalog)),
-        None => Near::Nothing,
+        None => Near::NoSuchTable,
     })
 }
 

@@ -108,14 +108,18 @@ impl Decoder {
     }
 
     /// The error for a row that could not be read; `key` is its row number, if known.
-    pub fn error(&self, unfit: Unfit, key: Option<i64>) -> ConnectorError {
-        let (table, column) = match self.sources.get(unfit.column) {
-            Some(source) => (source.table.clone(), source.column.clone()),
-            None => (String::new(), format!("c{}", unfit.column)),
+    pub fn error(&self, unfit: Unfit, key: Option<i64>, catalog: &str) -> ConnectorError {
+        let stored = self.sources.get(unfit.column);
+        let Some(source) = stored.filter(|source| !source.table.is_empty()) else {
+            return ConnectorError::Source {
+                catalog: catalog.to_owned(),
+                code: None,
+                message: format!("a computed value does not fit: {}", unfit.message),
+            };
         };
         ConnectorError::Value {
-            table,
-            column,
+            table: source.table.clone(),
+            column: source.column.clone(),
             key: key.map(|key| format!("rowid {key}")),
             message: unfit.message,
         }

@@ -76,7 +76,7 @@ impl Statement {
             if let Err(unfit) = appended {
                 let value = row.get_ref(unfit.column).map_err(sqlite)?;
                 let key = self.row_number(connection, &unfit, value);
-                return Err(decoder.error(unfit, key));
+                return Err(decoder.error(unfit, key, connection.catalog()));
             }
             if decoder.rows() >= self.batch_rows || decoder.bytes() >= BATCH_BYTES {
                 self.send(&mut decoder, sender)?;

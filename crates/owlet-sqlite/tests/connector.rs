@@ -493,6 +493,33 @@ async fn a_text_that_is_not_utf8_is_named_and_never_the_end() {
         );
         assert!(error.starts_with(&place), "{error}");
     }
+    // Computed on at the source, it is an error just the same.
+    let largest = Relation::Aggregate {
+        input: Box::new(Relation::Filter {
+            input: Box::new(leaf(&bad)),
+            predicate: compare(
+                column(&bad, 0),
+                CompareOperator::Equal,
+                Expression::Literal(Literal::int64(4_500)),
+            ),
+        }),
+        keys: Vec::new(),
+        aggregates: vec![AggregateExpression {
+            function: AggregateFunction::Maximum,
+            argument: Some(column(&bad, 1)),
+            distinct: false,
+            filter: None,
+            data_type: DataType::Utf8,
+        }],
+    };
+    let error = query(&source, &largest)
+        .await
+        .expect_err("the text is not UTF-8");
+    assert_eq!(
+        error.to_string(),
+        "catalog shop: the source failed: a computed value does not fit: \
+         'v\u{fffd}' is a text that is not UTF-8, where a UTF-8 text is expected"
+    );
     // A scan that does not read the value is whole.
     let batches = scan(&source, &request(&bad, &[0])).await.expect("numbers");
     assert_eq!(rows(&batches), 5_000);

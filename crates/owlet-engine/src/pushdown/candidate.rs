@@ -182,6 +182,7 @@ impl PushdownPlanner {
             } else {
                 JoinFed::Yes
             },
+            rows_without_keys: None,
             stayed_local: candidate.notes,
         };
         Ok(RemoteScan::new(scan, schema).into_plan())

@@ -6,8 +6,8 @@ use datafusion::common::{DFSchema, DataFusionError, Result};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, TableScan};
 use owlet_connector::{
-    ColumnReference, Exactness, Expression, FieldPaths, NullsOrder, ScanRequest, SortDirection,
-    SortKey,
+    ColumnReference, Exactness, Expression, FieldPaths, NullsOrder, ScanPlan, ScanRequest,
+    SortDirection, SortKey,
 };
 
 use crate::catalogs::SourceTable;
@@ -40,6 +40,7 @@ impl PushdownPlanner {
                 Err(refusal) => untranslated.push((conjunct, refusal.to_string())),
             }
         }
+        let without_keys = without_keys(scan, conjuncts)?;
         let output = table.projection(scan);
         let pushed = self.pushdown == Pushdown::On;
         let request = ScanRequest {
@@ -96,7 +97,13 @@ impl PushdownPlanner {
                 .all(|filter| *filter == Exactness::Exact)
             {
                 let schema = project(&scan.projected_schema, &needed)?;
-                return Ok(self.leaf(table, plan, Arc::new(schema), hints, Vec::new(), scan));
+                let leaf = Leaf {
+                    plan,
+                    schema: Arc::new(schema),
+                    stayed_local: Vec::new(),
+                    without_keys,
+                };
+                return Ok(self.leaf(table, leaf, hints, scan));
             }
         }
         let plan = connector
@@ -124,14 +131,13 @@ impl PushdownPlanner {
                 }
             }
         }
-        let leaf = self.leaf(
-            table,
+        let leaf = Leaf {
             plan,
-            Arc::clone(&scan.projected_schema),
-            hints,
+            schema: Arc::clone(&scan.projected_schema),
             stayed_local,
-            scan,
-        );
+            without_keys,
+        };
+        let leaf = self.leaf(table, leaf, hints, scan);
         match conjunction(residual) {
             None => Ok(leaf),
             Some(predicate) => {
@@ -145,12 +151,16 @@ impl PushdownPlanner {
     fn leaf(
         &self,
         table: &SourceTable,
-        mut plan: owlet_connector::ScanPlan,
-        schema: Arc<DFSchema>,
+        leaf: Leaf,
         hints: &Hints,
-        stayed_local: Vec<String>,
         scan: &TableScan,
     ) -> LogicalPlan {
+        let Leaf {
+            mut plan,
+            schema,
+            stayed_local,
+            without_keys,
+        } = leaf;
         if plan.estimate.rows_returned.is_none() {
             plan.estimate.rows_returned =
                 Some(estimate(&LogicalPlan::TableScan(scan.clone())).rows);
@@ -180,10 +190,29 @@ impl PushdownPlanner {
             owners: Owners::default(),
             plan,
             join_fed,
+            rows_without_keys: (join_fed == JoinFed::Yes).then_some(without_keys),
             stayed_local,
         };
         RemoteScan::new(planned, schema).into_plan()
     }
+}
+
+/// What becomes of a table's scan.
+struct Leaf {
+    plan: ScanPlan,
+    schema: Arc<DFSchema>,
+    stayed_local: Vec<String>,
+    without_keys: f64,
+}
+
+/// Rows of the table that pass the filters.
+fn without_keys(scan: &TableScan, conjuncts: &[Expr]) -> Result<f64> {
+    let scan = LogicalPlan::TableScan(scan.clone());
+    let filtered = match conjunction(conjuncts.iter().cloned()) {
+        Some(predicate) => LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(scan))?),
+        None => scan,
+    };
+    Ok(estimate(&filtered).rows)
 }
 
 /// The columns of which only fields are used, here and above, by their positions in the table.

@@ -91,7 +91,16 @@ impl ScanExec {
     }
 
     fn statistics(&self) -> Statistics {
-        let rows = estimated(self.scan.plan.estimate.rows_returned);
+        let planned = &self.scan.plan.estimate;
+        let without_keys = self.scan.rows_without_keys.unwrap_or_default();
+        let (rows, bytes) = match planned.rows_returned {
+            Some(rows) if rows < without_keys => {
+                let width = planned.bytes.map(|bytes| bytes / rows.max(1.0));
+                (Some(without_keys), width.map(|width| width * without_keys))
+            }
+            rows => (rows, planned.bytes),
+        };
+        let rows = estimated(rows);
         let column_statistics = (0..self.schema.fields().len())
             .map(|column| match self.scan.columns.get(column) {
                 Some(known) => column_statistics(known, &rows),
@@ -100,7 +109,7 @@ impl ScanExec {
             .collect();
         Statistics {
             num_rows: rows,
-            total_byte_size: estimated(self.scan.plan.estimate.bytes),
+            total_byte_size: estimated(bytes),
             column_statistics,
         }
     }

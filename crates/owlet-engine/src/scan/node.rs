@@ -43,6 +43,9 @@ pub struct PlannedScan {
     pub plan: ScanPlan,
     /// See [`JoinFed`].
     pub join_fed: JoinFed,
+    /// Rows the scan would return without the values of a join, where its plan counts on them. What a join keeps must
+    /// be chosen by these: when it keeps this scan, no values come.
+    pub rows_without_keys: Option<f64>,
     /// What the source's statistics say of each output column.
     pub columns: Vec<ColumnStatistics>,
     /// What stayed local above this scan, with reasons.
