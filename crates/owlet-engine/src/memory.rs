@@ -12,12 +12,11 @@ const FALLBACK: u64 = 2 * 1024 * 1024 * 1024;
 const MOST_BATCH_ROWS: u64 = 8192;
 /// Fewer rows cost more than they save.
 const LEAST_BATCH_ROWS: u64 = 64;
-/// Memory of one partition for each row of a batch. A sort that has spilled holds two batches at least, a copy of each,
-/// the batch it makes of them, and shares the memory with what feeds it: rows of more than a kilobyte fit in that.
-const BYTES_FOR_BATCH_ROW: u64 = 32 * 1024;
-/// What a sort keeps for merging is at most this part of a partition's memory: two batches with their copies and the
-/// batch made of them, of rows of some 800 bytes.
-const MERGE_SHARE: u64 = 8;
+/// Memory of one partition for each row of a batch. Several sorts may merge at the same time, each of them four runs with
+/// two batches and their copies: rows of more than a kilobyte fit in that.
+const BYTES_FOR_BATCH_ROW: u64 = 128 * 1024;
+/// What a sort keeps for merging from its beginning is at most this part of a partition's memory.
+const MERGE_SHARE: u64 = 16;
 
 /// The default limit in bytes.
 pub fn default_limit() -> u64 {
@@ -119,9 +118,9 @@ mod tests {
             usual.sort_spill_reservation_bytes
         );
         let little = fitted(64 * MEGABYTE, 2);
-        assert_eq!(little.batch_size.get(), 1024);
+        assert_eq!(little.batch_size.get(), 256);
         assert!(merged_runs(&little) < merged_runs(&enough));
-        assert_eq!(little.sort_spill_reservation_bytes, 4 * MEGABYTE as usize);
+        assert_eq!(little.sort_spill_reservation_bytes, 2 * MEGABYTE as usize);
         assert_eq!(
             fitted(MEGABYTE, 64).batch_size.get() as u64,
             LEAST_BATCH_ROWS
