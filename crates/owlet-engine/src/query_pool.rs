@@ -13,12 +13,15 @@ const QUEUE: &str = "RepartitionExec";
 /// Thirds of the memory that what can spill may fill. Sorts that have spilled need the rest for merging, which cannot
 /// spill.
 const SPILLABLE_THIRDS: usize = 2;
+/// Part of the memory that queues may hold beside it, before they take it from others.
+const QUEUES_BESIDE: usize = 4;
 
 /// Shares memory fairly among what can spill, as DataFusion's `FairSpillPool` does, with two differences.
 ///
 /// What can spill never takes all: the merging of sorts beside it would fail.
 ///
-/// Queues between threads always get what they ask for, and no share is kept for them. They hold a few batches each.
+/// Queues between threads always get what they ask for, and no share is kept for them. They hold a few batches each, which
+/// are on their way to somebody who has to have room for them.
 /// DataFusion 55.2 lets them spill too, into several files of which the reader waits for the first one: when the batch it
 /// wants is in another, whose writers wait for the reader, the query stands still for ever.
 #[derive(Debug)]
@@ -33,6 +36,35 @@ struct State {
     sharing: usize,
     spillable: usize,
     unspillable: usize,
+    queued: usize,
+}
+
+/// Which of the counters a consumer is counted by.
+#[derive(Clone, Copy)]
+enum Kind {
+    Sharing,
+    Queue,
+    Other,
+}
+
+impl Kind {
+    fn of(consumer: &MemoryConsumer) -> Self {
+        match consumer.can_spill() {
+            true if consumer.name().starts_with(QUEUE) => Self::Queue,
+            true => Self::Sharing,
+            false => Self::Other,
+        }
+    }
+}
+
+impl State {
+    fn counter(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Sharing => &mut self.spillable,
+            Kind::Queue => &mut self.queued,
+            Kind::Other => &mut self.unspillable,
+        }
+    }
 }
 
 impl QueryPool {
@@ -64,77 +96,60 @@ impl QueryPool {
     }
 }
 
-fn is_queue(consumer: &MemoryConsumer) -> bool {
-    consumer.can_spill() && consumer.name().starts_with(QUEUE)
-}
-
-fn shares(consumer: &MemoryConsumer) -> bool {
-    consumer.can_spill() && !is_queue(consumer)
-}
-
 impl MemoryPool for QueryPool {
     fn name(&self) -> &str {
         "queries"
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
-        if shares(consumer) {
+        if let Kind::Sharing = Kind::of(consumer) {
             self.lock().sharing += 1;
         }
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
-        if shares(consumer) {
+        if let Kind::Sharing = Kind::of(consumer) {
             let mut state = self.lock();
             state.sharing = state.sharing.saturating_sub(1);
         }
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        let mut state = self.lock();
-        if shares(reservation.consumer()) {
-            state.spillable += additional;
-        } else {
-            state.unspillable += additional;
-        }
+        *self.lock().counter(Kind::of(reservation.consumer())) += additional;
     }
 
     fn shrink(&self, reservation: &MemoryReservation, bytes: usize) {
         let mut state = self.lock();
-        if shares(reservation.consumer()) {
-            state.spillable = state.spillable.saturating_sub(bytes);
-        } else {
-            state.unspillable = state.unspillable.saturating_sub(bytes);
-        }
+        let counter = state.counter(Kind::of(reservation.consumer()));
+        *counter = counter.saturating_sub(bytes);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let kind = Kind::of(reservation.consumer());
         let mut state = self.lock();
-        if is_queue(reservation.consumer()) {
-            state.unspillable += additional;
-            return Ok(());
-        }
-        let unspillable_left = self.bytes.saturating_sub(state.unspillable);
-        if shares(reservation.consumer()) {
-            let together = unspillable_left.min(self.bytes / 3 * SPILLABLE_THIRDS);
-            let share = together / state.sharing.max(1);
-            if reservation.size() + additional > share {
-                return Err(self.refusal(reservation, additional, share));
+        let taken_by_queues = state.queued.saturating_sub(self.bytes / QUEUES_BESIDE);
+        let left = self
+            .bytes
+            .saturating_sub(state.unspillable + taken_by_queues);
+        let available = match kind {
+            Kind::Queue => usize::MAX,
+            Kind::Sharing => {
+                let together = left.min(self.bytes / 3 * SPILLABLE_THIRDS);
+                let share = together / state.sharing.max(1);
+                share.saturating_sub(reservation.size())
             }
-            state.spillable += additional;
-            return Ok(());
-        }
-        let available = unspillable_left.saturating_sub(state.spillable);
+            Kind::Other => left.saturating_sub(state.spillable),
+        };
         if additional > available {
             return Err(self.refusal(reservation, additional, available));
         }
-        state.unspillable += additional;
+        *state.counter(kind) += additional;
         Ok(())
     }
 
     fn reserved(&self) -> usize {
         let state = self.lock();
-        state.spillable + state.unspillable
+        state.spillable + state.unspillable + state.queued
     }
 
     fn memory_limit(&self) -> MemoryLimit {

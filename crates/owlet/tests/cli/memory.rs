@@ -9,7 +9,7 @@ use crate::harness::Place;
 const ROWS: usize = 30_000;
 
 /// A table of the test PostgreSQL server, which tells how wide its rows are, and a folder whose configuration allows
-/// 16 MB; dropped with this.
+/// 24 MB; dropped with this.
 struct WideTable {
     url: String,
     name: String,
@@ -25,7 +25,7 @@ impl WideTable {
         place.write(
             "owlet.toml",
             &format!(
-                "[engine]\nmemory_limit = \"16MB\"\nspill_dir = \"spill\"\ntarget_partitions = 2\n\
+                "[engine]\nmemory_limit = \"24MB\"\nspill_dir = \"spill\"\ntarget_partitions = 2\n\
                  [catalog.pg]\nconnector = \"postgres\"\nurl = \"{url}\"\n"
             ),
         );
