@@ -10,6 +10,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 
+use crate::scan::exec::ScanExec;
+
 /// Part of the memory that the kept sides may take by estimate; the rest is for their hash tables and for what else the
 /// query does.
 const SHARE: f64 = 0.5;
@@ -17,8 +19,12 @@ const SHARE: f64 = 0.5;
 const UNKNOWN_WIDTH: usize = 32;
 
 /// The sides that the plan's hash joins keep do not fit in this memory (bytes) by what the sources tell of their tables.
-/// False where they tell nothing, and where a key's type is one that sorting holds for another value than hashing does.
+/// False where they tell nothing, where a key's type is one that sorting holds for another value than hashing does, and
+/// where a scan looks up what a join keeps: sorted sides hand over no keys, and the source would be read whole.
 pub fn exceed(plan: &Arc<dyn ExecutionPlan>, memory: u64) -> bool {
+    if looks_up_keys(plan) {
+        return false;
+    }
     let mut joins = Vec::new();
     collect(plan, &mut joins);
     if !joins.iter().all(|join| has_plain_keys(join)) {
@@ -35,6 +41,13 @@ fn collect<'plan>(plan: &'plan Arc<dyn ExecutionPlan>, joins: &mut Vec<&'plan Ha
     for child in plan.children() {
         collect(child, joins);
     }
+}
+
+fn looks_up_keys(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let is_fed = plan
+        .downcast_ref::<ScanExec>()
+        .is_some_and(|scan| scan.scan().rows_without_keys.is_some());
+    is_fed || plan.children().into_iter().any(looks_up_keys)
 }
 
 /// Floating-point numbers have two zeros, nested values NULLs inside.

@@ -22,8 +22,9 @@ const QUEUES_BESIDE: usize = 4;
 ///
 /// Queues between threads always get what they ask for, and no share is kept for them. They hold a few batches each, which
 /// are on their way to somebody who has to have room for them.
-/// DataFusion 55.2 lets them spill too, into several files of which the reader waits for the first one: when the batch it
-/// wants is in another, whose writers wait for the reader, the query stands still for ever.
+/// DataFusion 55.2 lets them spill too, and then queries can stand still for ever (seen: a GROUP BY over Parquet). By
+/// reading its code: the reader waits for the first of several files, while the writers of the one that it wants wait for
+/// the reader.
 #[derive(Debug)]
 pub struct QueryPool {
     bytes: usize,
